@@ -1,0 +1,34 @@
+import { readFileSync } from "node:fs";
+
+/**
+ * The gzipped size of everything a subpath loads, minified, per subpath of the library.
+ * A subpath without a limit fails, so a new export is weighed on the day it appears.
+ * @type {Record<string, string>}
+ */
+const limits = {
+  ".": "12 kB",
+  "./postgres": "12 kB",
+  "./client-stats": "16 kB",
+  "./testing": "12 kB",
+};
+
+const manifest = JSON.parse(
+  readFileSync(new URL("packages/sluice/package.json", import.meta.url), "utf8"),
+);
+
+/** @type {[string, { default: string } | string][]} */
+const subpaths = Object.entries(manifest.exports);
+
+export default subpaths.flatMap(([subpath, target]) => {
+  if (typeof target === "string") return [];
+  const limit = limits[subpath];
+  if (limit === undefined) throw new Error(`.size-limit.js states no limit for ${subpath}`);
+  return {
+    name: subpath.replace(".", "sluice"),
+    path: `packages/sluice/${target.default.replace("./", "")}`,
+    limit,
+    gzip: true,
+    /** @param {object} config */
+    modifyEsbuildConfig: (config) => ({ ...config, platform: "node", format: "esm" }),
+  };
+});

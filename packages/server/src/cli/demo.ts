@@ -1,0 +1,147 @@
+import { createTally, type Tally } from "../traffic/tally.ts";
+import { readSnapshot, verifyTables } from "../traffic/verify.ts";
+import { type Database, openDatabase } from "./database.ts";
+import { EXIT, Failure, messageOf } from "./failure.ts";
+import type { Io } from "./io.ts";
+import { type Landing, openLanding, prepareTables } from "./landing.ts";
+import type { DemoOptions } from "./options.ts";
+import { createProgress } from "./progress.ts";
+import { createReplayCounts, replay, type ReplayCounts } from "./replay.ts";
+import { logFailure, openSource, type Source } from "./source.ts";
+import { formatSkipped, formatSummary, formatVerdicts, type Summary } from "./summary.ts";
+
+/** How long an undisturbed run waits for the database to take the last batches. */
+const CLOSE_TIMEOUT_MS = 120_000;
+/** The same after SIGINT or a failure, when somebody waits for the prompt. */
+const HASTY_TIMEOUT_MS = 5_000;
+
+/** Runs `sluice demo` and answers its exit code. */
+export async function runDemo(options: DemoOptions, io: Io): Promise<number> {
+  const interrupt = new AbortController();
+  const source = await openSource(options.traffic, io.stdin, interrupt.signal);
+  const database = await openDatabase(options.postgres);
+  // Only from here on is there anything to drain; before, SIGINT may end the process at once.
+  const ignoreInterrupt = io.onInterrupt(() => interrupt.abort());
+  try {
+    const summary = await run({ source, database, io, signal: interrupt.signal });
+    printSummary(summary, options, io);
+    if (summary.interrupted) return EXIT.interrupted;
+    return summary.report.verified ? EXIT.ok : EXIT.failed;
+  } finally {
+    ignoreInterrupt();
+    await database.close();
+  }
+}
+
+interface Run {
+  readonly source: Source;
+  readonly database: Database;
+  readonly io: Io;
+  readonly signal: AbortSignal;
+}
+
+async function run({ source, database, io, signal }: Run): Promise<Summary> {
+  const tally = createTally();
+  const counts = createReplayCounts();
+  const before = await asking(database, async () => {
+    await prepareTables(database.pool);
+    return readSnapshot(database.query);
+  });
+
+  const landing = openLanding(database.pool, (words) => io.stderr.write(`sluice: ${words}\n`));
+  const startedAt = io.now();
+  await land({ source, landing, tally, counts, io, signal });
+  const elapsedMs = Math.round(io.now() - startedAt);
+
+  const verdicts = await asking(database, () => verifyTables(database.query, before, tally));
+  return {
+    report: {
+      events: tally.requests,
+      skipped: counts.skipped,
+      clients: tally.clients,
+      systems: { clientStats: landing.figures() },
+      verified: verdicts.every(({ verified }) => verified),
+      elapsedMs,
+    },
+    source: source.label,
+    database: database.label,
+    interrupted: signal.aborted,
+    skippedExamples: counts.examples,
+    verdicts,
+  };
+}
+
+interface LandOptions extends Omit<Run, "database"> {
+  readonly landing: Landing;
+  readonly tally: Tally;
+  readonly counts: ReplayCounts;
+}
+
+/** Replays the source and drains. When this resolves, nothing is under way any more. */
+async function land(options: LandOptions): Promise<void> {
+  const { source, landing, tally, counts, io, signal } = options;
+  const progress = createProgress({ stream: io.stderr, total: source.total });
+  const onProgress = (): void => {
+    progress.update(source.position(tally.requests), tally.requests);
+  };
+  let complete = false;
+  const replaying = replay({ entries: source.entries, target: landing, tally, counts, onProgress });
+  try {
+    await untilDoneOrInterrupted(replaying, signal);
+    complete = !signal.aborted;
+  } catch (error) {
+    throw logFailure(error, tally.requests);
+  } finally {
+    await landing.close(complete ? CLOSE_TIMEOUT_MS : HASTY_TIMEOUT_MS);
+    progress.stop();
+  }
+  // After an interruption the closing has ended whatever the replay still waited for.
+  await replaying.catch((error: unknown) => {
+    if (!isCutOff(error)) throw error;
+  });
+}
+
+/** An interrupted source ends by itself; only a database that hangs makes this give up waiting. */
+function untilDoneOrInterrupted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    const onAbort = (): void => {
+      timer = setTimeout(resolve, HASTY_TIMEOUT_MS);
+    };
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
+    };
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    work.finally(finish).then(resolve, reject);
+  });
+}
+
+function isCutOff(error: unknown): boolean {
+  if (!(error instanceof Error) || !("disposition" in error)) return false;
+  return error.disposition === "closed" || error.disposition === "incomplete";
+}
+
+async function asking<T>(database: Database, question: () => Promise<T>): Promise<T> {
+  try {
+    return await question();
+  } catch (error) {
+    const words = `the database ${database.label} failed: ${messageOf(error)}`;
+    throw new Failure(words, EXIT.failed, error);
+  }
+}
+
+function printSummary(summary: Summary, options: DemoOptions, io: Io): void {
+  if (!options.json) {
+    io.stdout.write(formatSummary(summary));
+    return;
+  }
+  io.stdout.write(`${JSON.stringify(summary.report)}\n`);
+  const { report, skippedExamples, verdicts } = summary;
+  const details = [
+    ...formatSkipped(report.skipped, skippedExamples),
+    ...formatVerdicts(verdicts.filter(({ verified }) => !verified)),
+  ];
+  for (const line of details) io.stderr.write(`${line}\n`);
+}

@@ -1,0 +1,47 @@
+import { DEMO_DEFAULTS } from "./options.ts";
+
+/** The text of `sluice --help`. */
+export const MAIN_HELP: string = `Sluice lands many small writes as a few large ones, exactly once.
+
+Usage:
+  sluice <command> [options]
+
+Commands:
+  demo         replay web traffic into a database and prove that it all landed
+
+Options:
+  -h, --help   show this help, or with a command its own
+  --version    show the version
+`;
+
+/** The text of `sluice demo --help`. */
+export const DEMO_HELP: string = `Replays web traffic through the client statistics of a gateway, and proves that what landed
+is what happened: every table is compared with an independent count of the same input.
+
+Usage:
+  sluice demo [--log FILE | --events N --seed N] [--postgres URL] [--json]
+
+Traffic:
+  --log FILE       an access log, common or combined format, plain or gzip; - reads standard
+                   input. Malformed lines are skipped and counted.
+  --events N       without --log: how many requests to generate (default ${DEMO_DEFAULTS.events.toLocaleString("en")})
+  --seed N         without --log: the same seed gives the same requests (default ${DEMO_DEFAULTS.seed})
+
+Database:
+  --postgres URL   a PostgreSQL server, as postgres://user:password@host:5432/database. Missing
+                   tables are created, existing counts are added to. Nobody else may write to
+                   these tables meanwhile, or the check will say so.
+                   Without it: an embedded PostgreSQL in memory, gone afterwards.
+
+Output:
+  --json           one JSON object on standard output, everything else on standard error
+  -h, --help       show this help
+
+Exit code: 0 verified, 1 not verified or the database failed, 2 wrong usage or unreadable log,
+130 interrupted (what had been read was drained and summed up).
+
+Examples:
+  sluice demo
+  sluice demo --log /var/log/nginx/access.log
+  zcat access.log.*.gz | sluice demo --log - --json
+`;

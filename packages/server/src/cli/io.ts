@@ -1,0 +1,25 @@
+import type { Readable, Writable } from "node:stream";
+
+/** What a command may touch of its process, so that tests can hand in their own. */
+export interface Io {
+  /** A function, because merely touching the real standard input opens it. */
+  stdin(): Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable & { readonly isTTY?: boolean | undefined };
+  /** A steady clock in milliseconds. */
+  now(): number;
+  /** Calls back at the first SIGINT; the second one ends the process. Returns how to stop. */
+  onInterrupt(callback: () => void): () => void;
+}
+
+/** The real process. */
+export const processIo: Io = {
+  stdin: () => process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  now: () => performance.now(),
+  onInterrupt(callback) {
+    process.once("SIGINT", callback);
+    return () => process.off("SIGINT", callback);
+  },
+};

@@ -1,0 +1,73 @@
+import { expect, test } from "vitest";
+import type { TrafficEntry } from "../traffic/request.ts";
+import { createTally } from "../traffic/tally.ts";
+import { type Activity, createReplayCounts, replay, type ReplayTarget } from "./replay.ts";
+
+async function* entriesOf(...clients: string[]): AsyncGenerator<TrafficEntry> {
+  for (const [index, client] of clients.entries()) {
+    const line = index + 1;
+    if (client === "") yield { line, malformed: "is nonsense" };
+    else yield { line, request: { client, at: line, method: "GET", target: "/a/b", status: 404 } };
+  }
+}
+
+const usageError = (): Error => Object.assign(new Error("too long"), { disposition: "usage" });
+
+async function replayed(clients: string[], refuse: (client: string) => Error | undefined) {
+  const calls: (Activity | readonly string[])[] = [];
+  const target: ReplayTarget = {
+    async register(names) {
+      calls.push(names);
+    },
+    async record(activity) {
+      const error = refuse(activity.client);
+      if (error !== undefined) throw error;
+      calls.push(activity);
+    },
+  };
+  const [tally, counts] = [createTally(), createReplayCounts()];
+  const entries = entriesOf(...clients);
+  await replay({ entries, target, tally, counts, onProgress: () => undefined });
+  return { calls, tally, counts };
+}
+
+test("registers each client once, before its first request", async () => {
+  const { calls, tally } = await replayed(["a", "b", "a"], () => undefined);
+  const activity = { status: 404, cached: false, table: "a", operation: "GET", isError: true };
+  expect(calls).toEqual([
+    ["a", "b"],
+    { client: "a", at: 1, ...activity },
+    { client: "b", at: 2, ...activity },
+    { client: "a", at: 3, ...activity },
+  ]);
+  expect([tally.requests, tally.clients]).toEqual([3, 2]);
+});
+
+test("works in chunks and asks for no client twice", async () => {
+  const clients = Array.from({ length: 2_500 }, (_, index) => `c${index % 1_500}`);
+  const { calls, tally } = await replayed(clients, () => undefined);
+  const registrations = calls.filter((call): call is readonly string[] => Array.isArray(call));
+  expect(registrations.map((names) => names.length)).toEqual([1_000, 500]);
+  expect([tally.requests, tally.clients]).toEqual([2_500, 1_500]);
+});
+
+test("counts malformed and refused lines, and keeps them out of the tally", async () => {
+  const refused = new Set(["long"]);
+  const { tally, counts } = await replayed(["a", "", "long", "", "", "", ""], (client) =>
+    refused.has(client) ? usageError() : undefined,
+  );
+  expect([tally.requests, tally.isRegistered("long")]).toEqual([1, true]);
+  expect(counts.skipped).toBe(6);
+  expect(counts.examples.map(({ line }) => line)).toEqual([2, 4, 5, 6, 7]);
+});
+
+test("names the line of a refused request", async () => {
+  const { counts } = await replayed(["a", "long"], (client) =>
+    client === "long" ? usageError() : undefined,
+  );
+  expect(counts.examples).toEqual([{ line: 2, reason: "was refused: too long" }]);
+});
+
+test("any other error ends the replay", async () => {
+  await expect(replayed(["a"], () => new Error("closed"))).rejects.toThrow("closed");
+});

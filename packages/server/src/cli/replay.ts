@@ -1,0 +1,119 @@
+import { setImmediate } from "node:timers/promises";
+import { type TrafficEntry, type TrafficRequest, tableOf } from "../traffic/request.ts";
+import type { Tally } from "../traffic/tally.ts";
+
+/** One request as the client statistics take it. */
+export interface Activity {
+  readonly client: string;
+  readonly status: number;
+  readonly cached: boolean;
+  readonly table: string;
+  readonly operation: string;
+  readonly isError: boolean;
+  readonly at: number;
+}
+
+/** Where the traffic goes. */
+export interface ReplayTarget {
+  /** Registers clients nobody has seen yet; resolves once they are in the database. */
+  register(clients: readonly string[]): Promise<void>;
+  /** Accepts a request; rejects with `disposition: "usage"` where a name is not acceptable. */
+  record(activity: Activity): Promise<void>;
+}
+
+/** What a replay has done so far. */
+export interface ReplayCounts {
+  /** Lines that were no request, or one that was refused. */
+  skipped: number;
+  /** The first few of them. */
+  readonly examples: { readonly line: number; readonly reason: string }[];
+}
+
+/** What a replay works with. */
+export interface ReplayOptions {
+  readonly entries: AsyncIterable<TrafficEntry>;
+  readonly target: ReplayTarget;
+  /** Is told about exactly the requests that were accepted. */
+  readonly tally: Tally;
+  /** Filled in as the replay goes, so that it can be read after a failure too. */
+  readonly counts: ReplayCounts;
+  /** Called after each chunk. */
+  readonly onProgress: () => void;
+}
+
+const CHUNK_REQUESTS = 1_000;
+const MAX_EXAMPLES = 5;
+
+/** Creates the counts of a replay that has not begun. */
+export function createReplayCounts(): ReplayCounts {
+  return { skipped: 0, examples: [] };
+}
+
+/** Replays all entries in order, in chunks, each of which registers its new clients first. */
+export async function replay(options: ReplayOptions): Promise<void> {
+  let chunk: NumberedRequest[] = [];
+  for await (const entry of options.entries) {
+    if ("malformed" in entry) {
+      skip(options.counts, entry.line, entry.malformed);
+    } else {
+      chunk.push({ line: entry.line, request: entry.request });
+    }
+    if (chunk.length === CHUNK_REQUESTS) {
+      await replayChunk(chunk, options);
+      chunk = [];
+    }
+  }
+  await replayChunk(chunk, options);
+}
+
+interface NumberedRequest {
+  readonly line: number;
+  readonly request: TrafficRequest;
+}
+
+async function replayChunk(
+  chunk: readonly NumberedRequest[],
+  options: ReplayOptions,
+): Promise<void> {
+  const { target, tally, counts } = options;
+  const names = new Set(chunk.map(({ request }) => request.client));
+  const strangers = [...names].filter((client) => !tally.isRegistered(client));
+  if (strangers.length > 0) {
+    await target.register(strangers);
+    for (const client of strangers) tally.register(client);
+  }
+  for (const { line, request } of chunk) {
+    try {
+      await target.record(activityOf(request));
+      tally.add(request);
+    } catch (error) {
+      if (!isUsageError(error)) throw error;
+      skip(counts, line, `was refused: ${error.message}`);
+    }
+  }
+  options.onProgress();
+  // Accepting takes no I/O. Without a pause, timers and signals would starve until the end.
+  await setImmediate();
+}
+
+function activityOf(request: TrafficRequest): Activity {
+  const { client, status, method, at } = request;
+  return {
+    client,
+    status,
+    cached: status === 304,
+    table: tableOf(request),
+    operation: method,
+    isError: status >= 400,
+    at,
+  };
+}
+
+function skip(counts: ReplayCounts, line: number, reason: string): void {
+  counts.skipped += 1;
+  if (counts.examples.length < MAX_EXAMPLES) counts.examples.push({ line, reason });
+}
+
+function isUsageError(error: unknown): error is Error {
+  return error instanceof Error && "disposition" in error && error.disposition === "usage";
+}

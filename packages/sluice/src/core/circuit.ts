@@ -1,0 +1,113 @@
+import type { Clock, Random } from "../clock.ts";
+import type { UnnamedEvent } from "../events.ts";
+import type { Settings } from "./options.ts";
+
+/** An exponential pause with full jitter: anything from 0 to min(cap, base · 2^(failures - 1)). */
+export function backoffMs(failures: number, retry: Settings["retry"], random: Random): number {
+  return random() * Math.min(retry.maxDelayMs, retry.baseDelayMs * 2 ** (failures - 1));
+}
+
+/** Leave to attempt: freely, or as the one probe of an open circuit. */
+export type Leave = "free" | "probe";
+
+/**
+ * Keeps an outage from costing the store anything: after `circuitAfter` failures in a row, over all
+ * lanes, attempts are let through one at a time, each after a growing pause, until one succeeds.
+ *
+ *     closed ──failures ≥ circuitAfter──► open ──pause over──► one probe ──success──► closed
+ *                                          ▲──────────────failure────────┘
+ */
+export class Circuit {
+  #failures = 0;
+  #openUntil = 0;
+  #probing = false;
+  readonly #wakers = new Set<() => void>();
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #retry: () => Settings["retry"];
+  readonly #emit: (event: UnnamedEvent) => void;
+
+  constructor(
+    clock: Clock,
+    random: Random,
+    retry: () => Settings["retry"],
+    emit: (event: UnnamedEvent) => void,
+  ) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#retry = retry;
+    this.#emit = emit;
+  }
+
+  get open(): boolean {
+    return this.#failures >= this.#retry().circuitAfter;
+  }
+
+  /**
+   * Waits for leave to attempt. Resolves with none when `deadline` (on the clock) passes or `signal`
+   * aborts first. Whoever is let through must report back: succeeded, failed or withdrawn.
+   */
+  async admit(deadline: number, signal: AbortSignal): Promise<Leave | undefined> {
+    for (;;) {
+      const now = this.#clock.now();
+      if (signal.aborted || now >= deadline) return undefined;
+      if (!this.open) return "free";
+      if (!this.#probing && now >= this.#openUntil) {
+        this.#probing = true;
+        return "probe";
+      }
+      const until = this.#probing ? deadline : Math.min(deadline, this.#openUntil);
+      await this.#pause(until - now, signal);
+    }
+  }
+
+  /** Waits `delayMs`, or until `signal` aborts. */
+  async wait(delayMs: number, signal: AbortSignal): Promise<void> {
+    if (delayMs > 0 && !signal.aborted) await this.#pause(delayMs, signal, false);
+  }
+
+  /** The store answered, be it with a rejection. */
+  succeeded(leave: Leave): void {
+    const wasOpen = this.open;
+    this.#failures = 0;
+    if (leave === "probe") this.#probing = false;
+    if (wasOpen) this.#emit({ type: "circuit", state: "closed" });
+    this.#wake();
+  }
+
+  failed(leave: Leave, error: unknown): void {
+    const wasOpen = this.open;
+    this.#failures += 1;
+    if (leave === "probe") this.#probing = false;
+    if (!this.open) return;
+    const retry = this.#retry();
+    const probes = this.#failures - retry.circuitAfter + 1;
+    this.#openUntil = this.#clock.now() + backoffMs(probes, retry, this.#random);
+    if (!wasOpen) this.#emit({ type: "circuit", state: "open", error });
+    this.#wake();
+  }
+
+  /** An attempt ended without telling anything about the store. */
+  withdrawn(leave: Leave): void {
+    if (leave === "probe") this.#probing = false;
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of Array.from(this.#wakers)) wake();
+  }
+
+  async #pause(delayMs: number, signal: AbortSignal, wakeable = true): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#clock.cancel(timer);
+        this.#wakers.delete(done);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = delayMs === Infinity ? undefined : this.#clock.schedule(done, delayMs);
+      if (wakeable) this.#wakers.add(done);
+      signal.addEventListener("abort", done);
+    });
+  }
+}

@@ -1,0 +1,307 @@
+import type { Clock, Random } from "../clock.ts";
+import { isSluiceError, SluiceError } from "../errors.ts";
+import type { UnnamedEvent } from "../events.ts";
+import type { Shape, Size } from "../shapes/shape.ts";
+import type { BatchId, RejectedEntry, Sink, WriteResult } from "../sinks/sink.ts";
+import { bisect } from "./bisect.ts";
+import type { Books } from "./books.ts";
+import { backoffMs, type Circuit } from "./circuit.ts";
+import type { DeadLetter, Settings } from "./options.ts";
+import { failure, type Outcome, type Settlement, type Shortfall } from "./settlement.ts";
+
+/** What delivery needs of its batcher. */
+export interface DeliveryParts<Batch, Entry> {
+  readonly shape: Shape<never, Batch, Entry>;
+  readonly sink: Sink<Batch>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly circuit: Circuit;
+  readonly books: Books;
+  readonly settings: () => Settings;
+  readonly emit: (event: UnnamedEvent) => void;
+  readonly deadLetter: ((letter: DeadLetter<Entry>) => unknown) | undefined;
+}
+
+/** A batch on its way: items are released one account at a time, so that the books always balance. */
+export interface Flight<Batch> {
+  readonly batch: Batch;
+  readonly id: BatchId;
+  /** Ends the delivery at once: what is open becomes unknown or abandoned. */
+  readonly abort: AbortSignal;
+  /** Called as items pass from held to an outcome. */
+  readonly release: (items: number) => void;
+}
+
+/** A part of a flight: the whole batch, or what is left of it after halving. */
+interface Part<Batch> {
+  readonly batch: Batch;
+  readonly size: Size;
+  readonly id: BatchId;
+  readonly from: number;
+  readonly attempts: number;
+  readonly startedAt: number;
+  readonly flight: Flight<Batch>;
+}
+
+type Verdict =
+  | { readonly kind: "applied"; readonly result: WriteResult }
+  | { readonly kind: "rejected" | "expired" | "unknown" | "abandoned"; readonly error: unknown };
+
+type Answer =
+  | { readonly kind: "answered"; readonly result: WriteResult }
+  | { readonly kind: "failed"; readonly error: unknown }
+  | { readonly kind: "aborted" };
+
+/** Delivers one batch at a time on behalf of a lane: attempts, pauses, halving, dead letters. */
+export class Delivery<Batch, Entry> {
+  readonly #parts: DeliveryParts<Batch, Entry>;
+
+  constructor(parts: DeliveryParts<Batch, Entry>) {
+    this.#parts = parts;
+  }
+
+  /** Settles a batch, whatever happens to it. */
+  async deliver(flight: Flight<Batch>): Promise<Settlement<Batch>> {
+    const { batch, id, abort } = flight;
+    const { shape, clock, settings, emit } = this.#parts;
+    const startedAt = clock.now();
+    const deadline = startedAt + settings().deliveryTimeoutMs;
+    const settlement = { committed: 0, attempts: 0, shortfalls: new Array<Shortfall<Batch>>() };
+
+    const settle = async (piece: Batch, pieceId: BatchId, from: number, before: number) => {
+      const tries = { count: before };
+      const verdict = await this.#write(piece, pieceId, deadline, abort, tries);
+      const attempts = tries.count;
+      settlement.attempts += attempts - before;
+      const size = shape.size(piece);
+      if (verdict.kind === "rejected" && size.entries > 1)
+        return { cause: verdict.error, attempts };
+      const part = { batch: piece, size, id: pieceId, from, attempts, startedAt, flight };
+      const shortfalls =
+        verdict.kind === "applied"
+          ? await this.#applied(part, verdict.result)
+          : await this.#failed(part, verdict.kind, verdict.error);
+      settlement.committed += shortfalls.reduce(
+        (rest, { size: { items } }) => rest - items,
+        size.items,
+      );
+      settlement.shortfalls.push(...shortfalls);
+      return undefined;
+    };
+
+    const refusal = await settle(batch, id, 0, 0);
+    if (refusal !== undefined) {
+      emit({ type: "bisected", id, error: refusal.cause, ...shape.size(batch) });
+      // How often a part and those it was cut from have been tried, by the part's path.
+      const tried = new Map([["", refusal.attempts]]);
+      await bisect(batch, refusal.cause, shape, async (piece, path, from) => {
+        const before = tried.get(path.slice(0, -1)) ?? 0;
+        const again = await settle(piece, { ...id, part: path }, from, before);
+        if (again !== undefined) tried.set(path, again.attempts);
+        return again;
+      });
+    }
+    return settlement;
+  }
+
+  /** Attempts until the store answers for good, time runs out, or `abort` fires. */
+  async #write(
+    part: Batch,
+    id: BatchId,
+    deadline: number,
+    abort: AbortSignal,
+    tries: { count: number },
+  ): Promise<Verdict> {
+    const { clock, circuit, books, random, settings, emit } = this.#parts;
+    let ambiguous = false;
+    let error: unknown;
+    for (let attempt = 1; ; attempt += 1) {
+      const leave = await circuit.admit(deadline, abort);
+      if (leave === undefined) break;
+      tries.count += 1;
+      books.attempts += 1;
+      if (attempt > 1) books.retries += 1;
+      const answer = await this.#attempt(part, id, attempt, deadline, abort);
+      if (answer.kind === "answered") {
+        circuit.succeeded(leave);
+        books.lastError = undefined;
+        return { kind: "applied", result: answer.result };
+      }
+      if (answer.kind === "aborted") {
+        circuit.withdrawn(leave);
+        ambiguous = true;
+        break;
+      }
+      error = answer.error;
+      books.lastError = error;
+      const known = isSluiceError(error) ? error : undefined;
+      if (known?.disposition === "rejected") {
+        circuit.succeeded(leave);
+        return { kind: "rejected", error: known.cause ?? known };
+      }
+      circuit.failed(leave, error);
+      const mayHaveApplied = known?.ambiguous ?? true;
+      ambiguous ||= mayHaveApplied;
+      const pause = backoffMs(attempt, settings().retry, random);
+      const delayMs = Math.max(pause, known?.retryAfterMs ?? 0);
+      if (clock.now() + delayMs >= deadline) break;
+      emit({ type: "retried", id, attempt, delayMs, ambiguous: mayHaveApplied, error });
+      await circuit.wait(delayMs, abort);
+    }
+    if (ambiguous) return { kind: "unknown", error };
+    return { kind: abort.aborted ? "abandoned" : "expired", error };
+  }
+
+  /** One call of the sink, given up at its time limit or on `abort`; never throws, never hangs. */
+  async #attempt(
+    part: Batch,
+    id: BatchId,
+    attempt: number,
+    deadline: number,
+    abort: AbortSignal,
+  ): Promise<Answer> {
+    const { sink, shape, clock, settings, emit } = this.#parts;
+    const timeoutMs = Math.min(settings().writeTimeoutMs, deadline - clock.now());
+    const controller = new AbortController();
+    const warn = (error: unknown): void => {
+      emit({ type: "warning", error });
+    };
+    return new Promise<Answer>((resolve) => {
+      let over = false;
+      const end = (answer: Answer): void => {
+        over = true;
+        clock.cancel(timer);
+        abort.removeEventListener("abort", onAbort);
+        resolve(answer);
+      };
+      const onAbort = (): void => {
+        controller.abort(abort.reason);
+        end({ kind: "aborted" });
+      };
+      const timer = clock.schedule(() => {
+        const message = `the sink did not answer within ${timeoutMs} ms`;
+        const error = new SluiceError("SLUICE_ERR_WRITE_TIMEOUT", message);
+        controller.abort(error);
+        end({ kind: "failed", error });
+      }, timeoutMs);
+      abort.addEventListener("abort", onAbort);
+      const context = { id, attempt, signal: controller.signal, timeoutMs, shape, warn };
+      // Inside a promise, so that a sink that throws before it returns one is caught as well.
+      new Promise<WriteResult | undefined | void>((answer) => {
+        answer(sink.write(part, context));
+      }).then(
+        (result) => {
+          if (over) emit({ type: "late", id, attempt });
+          else end({ kind: "answered", result: result ?? {} });
+        },
+        (error: unknown) => {
+          if (over) emit({ type: "late", id, attempt, error });
+          else end({ kind: "failed", error });
+        },
+      );
+    });
+  }
+
+  async #applied(part: Part<Batch>, result: WriteResult): Promise<readonly Shortfall<Batch>[]> {
+    const { shape, books, clock, emit } = this.#parts;
+    const { size } = part;
+    const refused = this.#plausible(result.rejected ?? [], size.entries);
+    const items = refused.reduce(
+      (n, { index }) => n - shape.itemsAt(part.batch, index),
+      size.items,
+    );
+    const statements = result.statements ?? 1;
+    const duplicate = result.duplicate === true;
+    books.committed += items;
+    books.statements += statements;
+    if (duplicate) books.duplicates += 1;
+    part.flight.release(items);
+    const { id, attempts } = part;
+    const durationMs = clock.now() - part.startedAt;
+    const landed = { items, entries: size.entries - refused.length, bytes: size.bytes };
+    emit({ type: "committed", id, attempts, durationMs, duplicate, statements, ...landed });
+    return this.#bury(part, "rejected", refused);
+  }
+
+  async #failed(
+    part: Part<Batch>,
+    outcome: Exclude<Outcome, "committed">,
+    cause: unknown,
+  ): Promise<readonly Shortfall<Batch>[]> {
+    const { books, emit } = this.#parts;
+    const { id, attempts, batch, from, size } = part;
+    if (outcome === "rejected" || outcome === "expired") {
+      const all = Array.from({ length: size.entries }, (_, index) => ({ index, cause }));
+      return this.#bury(part, outcome, all);
+    }
+    if (outcome === "unknown") books.unknown += size.items;
+    else books.droppedByReason.close += size.items;
+    part.flight.release(size.items);
+    if (outcome === "unknown")
+      emit({ type: "unknown", id, attempts, error: cause, batch, ...size });
+    else emit({ type: "dropped", reason: "close", ...size });
+    return [{ outcome, from, size, error: failure(outcome, id, attempts, cause), part: batch }];
+  }
+
+  /** Hands entries to `deadLetter`, one by one. A handler that fails or hangs costs a warning. */
+  async #bury(
+    { batch, id, attempts, from, flight }: Part<Batch>,
+    outcome: "rejected" | "expired",
+    entries: readonly RejectedEntry[],
+  ): Promise<readonly Shortfall<Batch>[]> {
+    const { shape, books, emit, deadLetter } = this.#parts;
+    const shortfalls = entries.map(({ index, cause }): Shortfall<Batch> => {
+      const size = { items: shape.itemsAt(batch, index), entries: 1, bytes: 0 };
+      books.deadLettered += size.items;
+      flight.release(size.items);
+      emit({ type: "dead-lettered", id, outcome, attempts, error: cause, ...size });
+      return { outcome, from: from + index, size, error: failure(outcome, id, attempts, cause) };
+    });
+    if (deadLetter === undefined) return shortfalls;
+    for (const { index, cause } of entries) {
+      const items = shape.itemsAt(batch, index);
+      const entry = shape.entryAt(batch, index);
+      const letter = { entry, items, outcome, cause, attempts, id };
+      await this.#bounded(() => deadLetter(letter), flight.abort);
+    }
+    return shortfalls;
+  }
+
+  /** A sink that names an entry twice, or one that is not there, must not upset the books. */
+  #plausible(refused: readonly RejectedEntry[], entries: number): readonly RejectedEntry[] {
+    const places = new Map(refused.map((entry) => [entry.index, entry]));
+    return [...places.values()].filter(({ index }) => {
+      const plausible = Number.isInteger(index) && index >= 0 && index < entries;
+      if (!plausible) {
+        const error = new Error(`the sink rejected entry ${index} of a batch of ${entries}`);
+        this.#parts.emit({ type: "warning", error });
+      }
+      return plausible;
+    });
+  }
+
+  /** Awaits `work` for at most writeTimeoutMs, or until `abort`; its failure becomes a warning. */
+  async #bounded(work: () => unknown, abort: AbortSignal): Promise<void> {
+    const { clock, settings, emit } = this.#parts;
+    const timeoutMs = settings().writeTimeoutMs;
+    await new Promise<void>((resolve) => {
+      const end = (error?: unknown): void => {
+        clock.cancel(timer);
+        abort.removeEventListener("abort", onAbort);
+        if (error !== undefined) emit({ type: "warning", error });
+        resolve();
+      };
+      const onAbort = (): void => end(abort.reason);
+      const timer = clock.schedule(() => {
+        end(new Error(`deadLetter took longer than ${timeoutMs} ms`));
+      }, timeoutMs);
+      abort.addEventListener("abort", onAbort);
+      new Promise((done) => {
+        done(work());
+      }).then(
+        () => end(),
+        (error: unknown) => end(error ?? new Error("deadLetter failed without an error")),
+      );
+    });
+  }
+}

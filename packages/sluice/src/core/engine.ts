@@ -1,0 +1,380 @@
+import { uniqueId } from "../clock.ts";
+import { SluiceError } from "../errors.ts";
+import type { UnnamedEvent } from "../events.ts";
+import type { Accumulator } from "../shapes/shape.ts";
+import { Admission } from "./admission.ts";
+import type { Batcher, CloseOptions, FlushOptions, WaitOptions } from "./batcher.ts";
+import { type Books, openBooks, type Stats } from "./books.ts";
+import { Circuit } from "./circuit.ts";
+import { Delivery } from "./delivery.ts";
+import { type Landing, Lane } from "./lane.ts";
+import {
+  type BatcherOptions,
+  checkTimeout,
+  type Limits,
+  type Parts,
+  refuseFixed,
+  resolveLimits,
+  resolveParts,
+  type Settings,
+} from "./options.ts";
+import {
+  type CloseReport,
+  describeShortfall,
+  type FlushStats,
+  flushIncomplete,
+  type Receipt,
+  sumLandings,
+  undelivered,
+} from "./reports.ts";
+
+type Taken<Item, Batch> = (lane: Lane<Item, Batch>) => void;
+
+/** The engine behind `createBatcher`: admission, the books, and the lanes that share them. */
+export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
+  readonly name: string;
+  readonly #parts: Parts<Item, Batch, Entry>;
+  readonly #books: Books = openBooks();
+  readonly #lanes: readonly [Lane<Item, Batch>, ...Lane<Item, Batch>[]];
+  readonly #admission = new Admission<Item>();
+  readonly #circuit: Circuit;
+  #limits: Limits;
+  #settings: Settings;
+  #nextLane = 0;
+  /** The accumulator that measured last. */
+  #measured: Accumulator<Item, Batch>;
+  #closing: Promise<CloseReport<Batch>> | undefined;
+
+  constructor(options: BatcherOptions<Item, Batch, Entry>) {
+    const parts = resolveParts(options);
+    this.#parts = parts;
+    this.#limits = options;
+    this.#settings = resolveLimits(options, parts.shape.keyed);
+    this.name = parts.name;
+    const { clock, random, shape, sink, deadLetter } = parts;
+    const settings = (): Settings => this.#settings;
+    const emit = this.#emit.bind(this);
+    const books = this.#books;
+    this.#circuit = new Circuit(clock, random, () => this.#settings.retry, emit);
+    const circuit = this.#circuit;
+    const shared = { clock, random, books, settings, emit };
+    const delivery = new Delivery<Batch, Entry>({ ...shared, shape, sink, circuit, deadLetter });
+    const run = uniqueId();
+    const onRoom = this.#onRoom.bind(this);
+    const lane = (index: number): Lane<Item, Batch> =>
+      new Lane(shape, { ...shared, writer: `${parts.name}:${run}:${index}`, delivery, onRoom });
+    const others = Array.from({ length: parts.lanes - 1 }, (_, index) => lane(index + 1));
+    this.#lanes = [lane(0), ...others];
+    this.#measured = this.#lanes[0].accumulator;
+  }
+
+  tryAdd(item: Item): boolean {
+    this.#refuseWhenClosed();
+    return this.#offer(item) || this.#overflow(item) === "taken";
+  }
+
+  async add(item: Item, { signal }: WaitOptions = {}): Promise<void> {
+    const fate = await this.#enter(item, signal);
+    if (fate === "refused") throw this.#full();
+  }
+
+  async deliver(item: Item, { signal }: WaitOptions = {}): Promise<Receipt> {
+    const landings: Promise<Receipt>[] = [];
+    const fate = await this.#enter(item, signal, (lane) => {
+      const landing = this.#landing(lane, signal);
+      landing.catch(() => undefined); // the caller sees it below, a tick later
+      landings.push(landing);
+    });
+    if (fate === "refused") throw this.#full();
+    const [landing] = landings;
+    if (landing === undefined) throw droppedError("the buffer was full");
+    return landing;
+  }
+
+  async flush(options: FlushOptions = {}): Promise<FlushStats> {
+    const { clock } = this.#parts;
+    const startedAt = clock.now();
+    options.signal?.throwIfAborted();
+    const landings: Landing<Batch>[] = [];
+    const pending = this.#flushLanes("flush").map(async (landing) => landings.push(await landing));
+    const report = (): FlushStats => {
+      const { abandoned: _, ...figures } = sumLandings(landings);
+      return { ...figures, durationMs: clock.now() - startedAt };
+    };
+    const timeoutMs = checkTimeout(options.timeoutMs, Infinity);
+    const ended = await this.#race(Promise.all(pending), timeoutMs, options.signal);
+    if (ended === "timeout") {
+      const waits = `${pending.length - landings.length} of ${pending.length} batches are on their way`;
+      throw new SluiceError(
+        "SLUICE_ERR_FLUSH_TIMEOUT",
+        `${this.name}: after ${timeoutMs} ms, ${waits}; delivery goes on`,
+        { cause: this.#books.lastError, report: report() },
+      );
+    }
+    const stats = report();
+    if (stats.committed === stats.items) return stats;
+    throw flushIncomplete(stats, landings.flatMap(({ shortfalls }) => shortfalls)[0]?.error);
+  }
+
+  async close(options: CloseOptions = {}): Promise<CloseReport<Batch>> {
+    const timeoutMs = checkTimeout(options.timeoutMs, this.#settings.closeTimeoutMs);
+    this.#closing ??= this.#close(timeoutMs);
+    return this.#closing;
+  }
+
+  stats(): Stats {
+    const books = this.#books;
+    const { clock } = this.#parts;
+    const dropped = Object.values(books.droppedByReason).reduce((sum, items) => sum + items, 0);
+    const oldestAt = this.#lanes.map(({ oldestAt: at }) => at ?? Infinity);
+    const now = clock.now();
+    const { lastError, droppedByReason, ...counters } = books;
+    return {
+      ...counters,
+      dropped,
+      droppedByReason: { ...droppedByReason },
+      held: this.#sum((lane) => lane.heldItems),
+      heldEntries: this.#sum((lane) => lane.heldEntries),
+      heldBytes: this.#sum((lane) => lane.heldBytes),
+      waiting: this.#admission.waiting,
+      oldestAgeMs: now - Math.min(now, ...oldestAt),
+      circuit: this.#circuit.open ? "open" : "closed",
+      ...(lastError === undefined ? {} : { lastError }),
+    };
+  }
+
+  configure(limits: Limits): void {
+    refuseFixed(limits);
+    const merged: Limits = {
+      ...this.#limits,
+      ...limits,
+      retry: { ...this.#limits.retry, ...limits.retry },
+    };
+    this.#settings = resolveLimits(merged, this.#parts.shape.keyed);
+    this.#limits = merged;
+    for (const lane of this.#lanes) lane.reconfigure();
+    this.#admission.admit();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const report = await this.close();
+    const { items, committed, rejected, unknown, abandoned } = report;
+    if (committed === items) return;
+    const figures = { items, committed, deadLettered: rejected, dropped: abandoned, unknown };
+    throw new SluiceError(
+      "SLUICE_ERR_CLOSE_INCOMPLETE",
+      `${this.name}: ${describeShortfall(figures)}`,
+      { cause: this.#books.lastError, report },
+    );
+  }
+
+  /** Takes the item in if it needs no room or there is some; `first` in the line of those who wait. */
+  #offer(item: Item, taken?: Taken<Item, Batch>, first = false): boolean {
+    const lane = this.#laneOf(item);
+    const { accumulator } = lane;
+    if (accumulator.absorb?.(item) === true) {
+      this.#books.accepted += 1;
+      taken?.(lane);
+      return true;
+    }
+    accumulator.measure(item);
+    if (accumulator.addsEntries > 0) {
+      this.#measured = accumulator;
+      if (!first && this.#admission.waiting > 0) return false;
+      if (!this.#fits(accumulator)) return false;
+      lane.extend();
+    }
+    this.#books.accepted += accumulator.addsItems;
+    accumulator.fold();
+    taken?.(lane);
+    return true;
+  }
+
+  async #enter(
+    item: Item,
+    signal: AbortSignal | undefined,
+    taken?: Taken<Item, Batch>,
+  ): Promise<"taken" | "dropped" | "refused"> {
+    signal?.throwIfAborted();
+    this.#refuseWhenClosed();
+    if (this.#offer(item, taken)) return "taken";
+    if (this.#settings.overflow !== "wait") return this.#overflow(item, taken);
+    const room = this.#admission.wait(item, (queued) => this.#offer(queued, taken, true), signal);
+    this.#hurry();
+    this.#emit({ type: "blocked", waiting: this.#admission.waiting });
+    await room;
+    return "taken";
+  }
+
+  /** Applies the overflow policy to the item measured last, for which there is no room. */
+  #overflow(item: Item, taken?: Taken<Item, Batch>): "taken" | "dropped" | "refused" {
+    const { overflow } = this.#settings;
+    if (overflow === "drop-oldest") {
+      while (this.#dropOldest()) {
+        if (this.#offer(item, taken, true)) return "taken";
+      }
+    }
+    const { addsItems: items, addsEntries: entries, addsBytes: bytes } = this.#measured;
+    if (overflow === "wait" || overflow === "reject") {
+      this.#books.refused += items;
+      this.#emit({ type: "refused", items });
+      return "refused";
+    }
+    // Nothing older can make room, or the policy spares what is older: this item goes.
+    this.#books.accepted += items;
+    this.#books.droppedByReason["drop-newest"] += items;
+    this.#emit({ type: "dropped", reason: "drop-newest", items, entries, bytes });
+    return "dropped";
+  }
+
+  #dropOldest(): boolean {
+    const oldest = this.#lanes.reduce((a, b) =>
+      (b.oldestAt ?? Infinity) < (a.oldestAt ?? Infinity) ? b : a,
+    );
+    return oldest.dropOldest(() => droppedError("newer items needed its room"));
+  }
+
+  #fits({ addsEntries, addsBytes }: Accumulator<Item, Batch>): boolean {
+    const { maxBufferedEntries, maxBufferedBytes } = this.#settings;
+    if (addsEntries > maxBufferedEntries || addsBytes > maxBufferedBytes) {
+      throw new SluiceError(
+        "SLUICE_ERR_ITEM_TOO_LARGE",
+        `${this.name}: an item of ${addsEntries} entries and ${addsBytes} bytes can never fit: ` +
+          `maxBufferedEntries is ${maxBufferedEntries}, maxBufferedBytes is ${maxBufferedBytes}`,
+      );
+    }
+    return (
+      this.#sum((lane) => lane.heldEntries) + addsEntries <= maxBufferedEntries &&
+      this.#sum((lane) => lane.heldBytes) + addsBytes <= maxBufferedBytes
+    );
+  }
+
+  #onRoom(): void {
+    this.#admission.admit();
+    if (this.#admission.waiting > 0) this.#hurry();
+  }
+
+  /** Producers wait for room: nothing that is gathered may rest until it is due. */
+  #hurry(): void {
+    const { maxBufferedEntries } = this.#settings;
+    const full = this.#sum((lane) => lane.heldEntries) >= maxBufferedEntries;
+    for (const lane of this.#lanes) lane.hurry(full ? "entries" : "bytes");
+  }
+
+  #laneOf(item: Item): Lane<Item, Batch> {
+    const first = this.#lanes[0];
+    if (this.#lanes.length === 1) return first;
+    const partition = this.#parts.shape.partition(item) ?? this.#nextLane++;
+    return this.#lanes[partition % this.#lanes.length] ?? first;
+  }
+
+  #landing(lane: Lane<Item, Batch>, signal: AbortSignal | undefined): Promise<Receipt> {
+    return new Promise<Receipt>((resolve, reject) => {
+      const onAbort = (): void => reject(signal?.reason);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      let open = 0;
+      let failed: SluiceError | undefined;
+      const watched = lane.watchFolded((landing, ordinal) => {
+        failed ??= landing.errorOf(ordinal);
+        open -= 1;
+        if (open > 0) return;
+        signal?.removeEventListener("abort", onAbort);
+        const { attempts, items, entries } = landing;
+        if (failed === undefined) resolve({ attempts, items, entries });
+        else reject(failed);
+      });
+      open = watched;
+    });
+  }
+
+  #flushLanes(reason: "flush" | "close"): Promise<Landing<Batch>>[] {
+    return this.#lanes.flatMap((lane) => lane.flush(reason));
+  }
+
+  async #close(timeoutMs: number): Promise<CloseReport<Batch>> {
+    const { clock } = this.#parts;
+    const startedAt = clock.now();
+    this.#admission.rejectAll(() => this.#closed());
+    const drained = Promise.all(this.#flushLanes("close"));
+    if ((await this.#race(drained, timeoutMs)) === "timeout") {
+      const reason = this.#closed();
+      for (const lane of this.#lanes) lane.abort(reason);
+    }
+    const landings = await drained;
+    const { items, committed, deadLettered, abandoned, unknown } = sumLandings(landings);
+    const durationMs = clock.now() - startedAt;
+    this.#emit({ type: "closed", durationMs });
+    return {
+      items,
+      committed,
+      rejected: deadLettered,
+      unknown,
+      abandoned,
+      durationMs,
+      undelivered: undelivered(landings),
+      stats: this.stats(),
+    };
+  }
+
+  /** Waits for `work`, for at most `timeoutMs`. An abort of `signal` rejects with its reason. */
+  async #race(
+    work: Promise<unknown>,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<"done" | "timeout"> {
+    const { clock } = this.#parts;
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void): void => {
+        if (timer !== undefined) clock.cancel(timer);
+        signal?.removeEventListener("abort", onAbort);
+        settle();
+      };
+      const onAbort = (): void => end(() => reject(signal?.reason));
+      const onTimeout = (): void => end(() => resolve("timeout"));
+      const timer = timeoutMs === Infinity ? undefined : clock.schedule(onTimeout, timeoutMs);
+      signal?.addEventListener("abort", onAbort);
+      work.then(
+        () => end(() => resolve("done")),
+        (error: unknown) => end(() => reject(error)),
+      );
+    });
+  }
+
+  #sum(of: (lane: Lane<Item, Batch>) => number): number {
+    let sum = 0;
+    for (const lane of this.#lanes) sum += of(lane);
+    return sum;
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#closing !== undefined) throw this.#closed();
+  }
+
+  #closed(): SluiceError {
+    return new SluiceError("SLUICE_ERR_BATCHER_CLOSED", `${this.name} is closed`);
+  }
+
+  #full(): SluiceError {
+    const entries = this.#sum((lane) => lane.heldEntries);
+    const bytes = this.#sum((lane) => lane.heldBytes);
+    return new SluiceError(
+      "SLUICE_ERR_BATCHER_FULL",
+      `${this.name} is full: it holds ${entries} entries and ${bytes} bytes`,
+    );
+  }
+
+  #emit(event: UnnamedEvent): void {
+    const { observe } = this.#parts;
+    if (observe === undefined) return;
+    try {
+      observe({ name: this.name, ...event });
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      process.emitWarning(`observe of ${this.name} threw: ${text}`, "SluiceWarning");
+    }
+  }
+}
+
+function droppedError(why: string): SluiceError {
+  return new SluiceError("SLUICE_ERR_DELIVERY_DROPPED", `the item was dropped: ${why}`);
+}

@@ -1,0 +1,306 @@
+import type { Clock, Random, Timer } from "../clock.ts";
+import type { SluiceError } from "../errors.ts";
+import type { FlushReason, UnnamedEvent } from "../events.ts";
+import type { Accumulator, Sealed, Shape } from "../shapes/shape.ts";
+import type { Books } from "./books.ts";
+import type { Delivery } from "./delivery.ts";
+import { detached } from "./detached.ts";
+import type { Settings } from "./options.ts";
+import type { Settlement } from "./settlement.ts";
+
+/**
+ * The entries of one batch to be, oldest segment first. The lane cuts what is gathered into
+ * segments as it arrives, by numbers alone, so that each batch has its own age and its own waiters
+ * although a keyed accumulator holds all of them in one place:
+ *
+ *     accumulator   e0 e1 e2 │ e3 e4 e5 │ e6 ─► add
+ *     segments      full      full       open
+ *                   ▲ sealed when the lane is free, never before: until then held keys still fold
+ */
+export interface Segment<Batch> {
+  /** Ordinal of its first entry. */
+  first: number;
+  entries: number;
+  bytes: number;
+  readonly firstAt: number;
+  /** The share of maxDelayMs that it may wait: 0.9 to 1, by chance. */
+  readonly patience: number;
+  /** Set once it may leave; nothing new joins it after that. */
+  reason: FlushReason | undefined;
+  /** What overflow took from it before it was sealed. */
+  droppedItems: number;
+  dropped: Map<number, SluiceError> | undefined;
+  /** Somebody waits for it. */
+  watchers: ((landing: Landing<Batch>) => void)[];
+}
+
+/** What became of a segment, with all that its waiters may ask. */
+export interface Landing<Batch> extends Settlement<Batch> {
+  readonly items: number;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly batches: number;
+  /** Age of the batch when it was sealed, in milliseconds. */
+  readonly ageMs: number;
+  readonly droppedItems: number;
+  /** Why the entry of this ordinal did not land; `undefined` where it did. */
+  errorOf(ordinal: number): SluiceError | undefined;
+}
+
+/** What a lane needs of its batcher. */
+export interface LaneParts<Batch> {
+  readonly writer: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly books: Books;
+  readonly delivery: Pick<Delivery<Batch, unknown>, "deliver">;
+  readonly settings: () => Settings;
+  readonly emit: (event: UnnamedEvent) => void;
+  /** Room was freed. */
+  readonly onRoom: () => void;
+}
+
+/** A strictly serial path to the sink: one accumulator, one loop, at most one batch in flight. */
+export class Lane<Item, Batch> {
+  readonly accumulator: Accumulator<Item, Batch>;
+  readonly #parts: LaneParts<Batch>;
+  readonly #segments: Segment<Batch>[] = [];
+  readonly #abort = new AbortController();
+  #inFlight: { segment: Segment<Batch>; items: number; entries: number; bytes: number } | undefined;
+  #running = false;
+  #timer: Timer;
+  #nextOrdinal = 0;
+  #seq = 0;
+
+  constructor(shape: Shape<Item, Batch>, parts: LaneParts<Batch>) {
+    this.accumulator = shape.accumulator();
+    this.#parts = parts;
+  }
+
+  get heldItems(): number {
+    return this.accumulator.items + (this.#inFlight?.items ?? 0);
+  }
+
+  get heldEntries(): number {
+    return this.accumulator.entries + (this.#inFlight?.entries ?? 0);
+  }
+
+  get heldBytes(): number {
+    return this.accumulator.bytes + (this.#inFlight?.bytes ?? 0);
+  }
+
+  /** When the oldest gathered item came, on the clock; `undefined` when nothing is gathered. */
+  get oldestAt(): number | undefined {
+    return this.#segments[0]?.firstAt;
+  }
+
+  /** Watches the entries that hold the item folded last, and says how many there are. */
+  watchFolded(watcher: (landing: Landing<Batch>, ordinal: number) => void): number {
+    const ordinals = this.accumulator.ordinals();
+    for (const ordinal of ordinals) {
+      const segment = this.#segments.find(({ first, entries }) => ordinal < first + entries);
+      segment?.watchers.push((landing) => {
+        watcher(landing, ordinal);
+      });
+    }
+    return ordinals.length;
+  }
+
+  /** Lets everything gathered leave as soon as it can. */
+  hurry(reason: FlushReason): void {
+    const open = this.#segments.at(-1);
+    if (open !== undefined) this.#close(open, reason);
+  }
+
+  /** Lets everything gathered leave, and tells what becomes of it and of what is in flight. */
+  flush(reason: FlushReason): Promise<Landing<Batch>>[] {
+    this.hurry(reason);
+    const segments = [...this.#segments];
+    if (this.#inFlight !== undefined) segments.unshift(this.#inFlight.segment);
+    return segments.map((segment) => {
+      const before = segment.droppedItems;
+      return new Promise((resolve) => {
+        segment.watchers.push((landing) => {
+          const [items, droppedItems] = [landing.items - before, landing.droppedItems - before];
+          resolve({ ...landing, items, droppedItems });
+        });
+      });
+    });
+  }
+
+  /** Forgets the oldest entry that is not sealed. False when there is none. */
+  dropOldest(error: () => SluiceError): boolean {
+    const segment = this.#segments[0];
+    if (segment === undefined) return false;
+    const size = this.accumulator.dropOldest();
+    this.#parts.books.droppedByReason["drop-oldest"] += size.items;
+    segment.droppedItems += size.items;
+    if (segment.watchers.length > 0) {
+      segment.dropped ??= new Map();
+      segment.dropped.set(segment.first, error());
+    }
+    segment.first += 1;
+    segment.entries -= 1;
+    segment.bytes = Math.max(0, segment.bytes - size.bytes);
+    this.#parts.emit({ type: "dropped", reason: "drop-oldest", ...size });
+    if (segment.entries === 0) {
+      this.#segments.shift();
+      this.#rearm();
+      this.#land(segment, undefined, undefined, 0);
+    }
+    return true;
+  }
+
+  /** Applies changed limits to what is gathered already. */
+  reconfigure(): void {
+    const open = this.#segments.at(-1);
+    if (open?.reason === undefined && open !== undefined) this.#closeIfFull(open);
+    this.#rearm();
+  }
+
+  /** Gives up: what is in flight becomes unknown, what is gathered abandoned. */
+  abort(reason: unknown): void {
+    this.#abort.abort(reason);
+  }
+
+  /** Makes place in the segments for the entries that the item measured last is about to add. */
+  extend(): void {
+    const { addsEntries: entries, addsBytes: bytes } = this.accumulator;
+    const { clock, random, settings } = this.#parts;
+    const { maxEntries, maxBytes, maxDelayMs } = settings();
+    let open = this.#segments.at(-1);
+    if (open?.reason === undefined && open !== undefined) {
+      if (open.entries + entries > maxEntries) this.#close(open, "entries");
+      else if (open.bytes + bytes > maxBytes) this.#close(open, "bytes");
+    }
+    if (open === undefined || open.reason !== undefined) {
+      const firstAt = clock.now();
+      open = {
+        first: this.#nextOrdinal,
+        entries: 0,
+        bytes: 0,
+        firstAt,
+        patience: 1 - random() / 10,
+        reason: undefined,
+        droppedItems: 0,
+        dropped: undefined,
+        watchers: [],
+      };
+      this.#segments.push(open);
+      if (maxDelayMs === 0) this.#wake();
+      else this.#rearm();
+    }
+    open.entries += entries;
+    open.bytes += bytes;
+    this.#nextOrdinal += entries;
+    this.#closeIfFull(open);
+  }
+
+  #closeIfFull(open: Segment<Batch>): void {
+    const { maxEntries, maxBytes } = this.#parts.settings();
+    if (open.entries >= maxEntries) this.#close(open, "entries");
+    else if (open.bytes >= maxBytes) this.#close(open, "bytes");
+  }
+
+  #dueAt(segment: Segment<Batch>): number {
+    return segment.firstAt + this.#parts.settings().maxDelayMs * segment.patience;
+  }
+
+  #close(segment: Segment<Batch>, reason: FlushReason): void {
+    segment.reason ??= reason;
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (this.#running) return;
+    this.#running = true;
+    this.#cancelTimer();
+    detached(() => {
+      void this.#run();
+    });
+  }
+
+  /** Arms the one timer of an idle lane for the age of its oldest segment. */
+  #rearm(): void {
+    if (this.#running) return;
+    this.#cancelTimer();
+    const oldest = this.#segments[0];
+    if (oldest === undefined) return;
+    const { clock } = this.#parts;
+    detached(() => {
+      this.#timer = clock.schedule(() => {
+        this.#timer = undefined;
+        this.#wake();
+      }, this.#dueAt(oldest) - clock.now());
+    });
+  }
+
+  #cancelTimer(): void {
+    if (this.#timer !== undefined) this.#parts.clock.cancel(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #run(): Promise<void> {
+    await Promise.resolve(); // the caller's own code goes on first: a sink never runs inside add
+    for (;;) {
+      const segment = this.#segments[0];
+      if (segment === undefined) break;
+      const due = this.#parts.clock.now() >= this.#dueAt(segment) ? "delay" : undefined;
+      const reason = segment.reason ?? due;
+      if (reason === undefined) break;
+      this.#segments.shift();
+      await this.#send(segment, reason);
+    }
+    this.#running = false;
+    this.#rearm();
+  }
+
+  async #send(segment: Segment<Batch>, reason: FlushReason): Promise<void> {
+    const { books, clock, delivery, emit, onRoom, writer } = this.#parts;
+    const sealed = this.accumulator.seal(segment.entries);
+    const { batch, items, entries, bytes } = sealed;
+    const flight = { segment, items, entries, bytes };
+    this.#inFlight = flight;
+    this.#seq += 1;
+    const id = { writer, seq: this.#seq };
+    const ageMs = clock.now() - segment.firstAt;
+    emit({ type: "sealed", id, reason, ageMs, items, entries, bytes });
+    const release = (released: number): void => {
+      flight.items -= released;
+    };
+    const settlement = await delivery.deliver({ batch, id, abort: this.#abort.signal, release });
+    this.#inFlight = undefined;
+    books.batches += 1;
+    books.entries += entries;
+    this.#land(segment, sealed, settlement, ageMs);
+    onRoom();
+  }
+
+  #land(
+    segment: Segment<Batch>,
+    sealed: Sealed<Batch> | undefined,
+    settlement: Settlement<Batch> | undefined,
+    ageMs: number,
+  ): void {
+    if (segment.watchers.length === 0) return;
+    const errors = segment.dropped ?? new Map<number, SluiceError>();
+    for (const { from, size, error } of settlement?.shortfalls ?? []) {
+      for (let index = from; index < from + size.entries; index += 1) {
+        errors.set(sealed?.ordinals?.[index] ?? segment.first + index, error);
+      }
+    }
+    const landing: Landing<Batch> = {
+      items: (sealed?.items ?? 0) + segment.droppedItems,
+      entries: sealed?.entries ?? 0,
+      bytes: sealed?.bytes ?? 0,
+      batches: sealed === undefined ? 0 : 1,
+      committed: settlement?.committed ?? 0,
+      attempts: settlement?.attempts ?? 0,
+      shortfalls: settlement?.shortfalls ?? [],
+      ageMs,
+      droppedItems: segment.droppedItems,
+      errorOf: (ordinal) => errors.get(ordinal),
+    };
+    for (const watcher of segment.watchers) watcher(landing);
+  }
+}

@@ -1,0 +1,285 @@
+/**
+ * The options of a batcher: types, defaults (the one table), and their validation.
+ */
+import { type Clock, MAX_TIMER_MS, type Random, systemClock, systemRandom } from "../clock.ts";
+import { quote, SluiceError } from "../errors.ts";
+import type { Observe } from "../events.ts";
+import type { Shape } from "../shapes/shape.ts";
+import type { BatchId, Sink, SinkFunction } from "../sinks/sink.ts";
+
+/** What happens to an item that needs room when there is none. */
+export type Overflow = "wait" | "reject" | "drop-newest" | "drop-oldest";
+
+/** An entry that will never land as it is, handed back to its owner. */
+export interface DeadLetter<Entry = unknown> {
+  readonly entry: Entry;
+  /** How many items were folded into the entry. */
+  readonly items: number;
+  /** `rejected` by the sink, or `expired`: out of time and certainly not applied. */
+  readonly outcome: "rejected" | "expired";
+  /** The sink's own error: of a PostgreSQL sink it carries `code`, the SQLSTATE. */
+  readonly cause: unknown;
+  /** How many attempts the entry took part in. */
+  readonly attempts: number;
+  readonly id: BatchId;
+}
+
+/** Pauses between attempts: exponential, full jitter, capped. */
+export interface RetryOptions {
+  /** The most that the first pause may last, in milliseconds. Default 100. */
+  readonly baseDelayMs?: number | undefined;
+  /** The most that any pause may last, in milliseconds. Default 30,000. */
+  readonly maxDelayMs?: number | undefined;
+  /** Failures in a row, over all lanes, after which only one probe at a time is sent. Default 5. */
+  readonly circuitAfter?: number | undefined;
+}
+
+/** Limits that may be changed while the batcher runs, with `configure`. */
+export interface Limits {
+  /** A batch is sealed when it holds this many entries. Default 1,000. */
+  readonly maxEntries?: number | undefined;
+  /** A batch is sealed before it holds more bytes than this. Default 4 MiB. A larger entry goes alone. */
+  readonly maxBytes?: number | undefined;
+  /**
+   * A batch is sealed at the latest this long after its first item, in milliseconds. Default 250.
+   * Up to a tenth less, by chance, so that replicas do not flush on the same tick. 0 waits only for
+   * the end of the running code.
+   */
+  readonly maxDelayMs?: number | undefined;
+  /** Entries held at most, in flight included. Default 50,000, or 4 × maxEntries if that is more. */
+  readonly maxBufferedEntries?: number | undefined;
+  /** Bytes held at most, in flight included. Default 64 MiB, or 4 × maxBytes if that is more. */
+  readonly maxBufferedBytes?: number | undefined;
+  /** What happens when there is no room. Default "wait". */
+  readonly overflow?: Overflow | undefined;
+  readonly retry?: RetryOptions | undefined;
+  /**
+   * How long a sealed batch may take to land, all attempts together, in milliseconds. Default
+   * 120,000; `Infinity` for keyed shapes, which absorb an outage in memory proportional to their keys.
+   */
+  readonly deliveryTimeoutMs?: number | undefined;
+  /** How long one attempt may take, in milliseconds. Default 30,000, never above deliveryTimeoutMs. */
+  readonly writeTimeoutMs?: number | undefined;
+  /** How long `close()` may take, in milliseconds. Default 15,000. */
+  readonly closeTimeoutMs?: number | undefined;
+}
+
+/** The options of `createBatcher`. */
+export interface BatcherOptions<Item, Batch, Entry = unknown> extends Limits {
+  /** Names the batcher in events, errors and its writer id. Default: the kind of its shape. */
+  readonly name?: string | undefined;
+  readonly shape: Shape<Item, Batch, Entry>;
+  /** Where batches land: a sink, or any function that takes a batch. */
+  readonly sink: Sink<Batch> | SinkFunction<Batch>;
+  /** Strictly serial paths to the sink; entries are assigned by key. Default 1. */
+  readonly lanes?: number | undefined;
+  /** Receives each entry that will never land. May be asynchronous; bounded by writeTimeoutMs. */
+  readonly deadLetter?: ((letter: DeadLetter<Entry>) => unknown) | undefined;
+  readonly observe?: Observe | undefined;
+  /** Default: real time. */
+  readonly clock?: Clock | undefined;
+  /** Jitter. Default: real chance. */
+  readonly random?: Random | undefined;
+}
+
+/** Limits with every default filled in. */
+export interface Settings {
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+  readonly maxDelayMs: number;
+  readonly maxBufferedEntries: number;
+  readonly maxBufferedBytes: number;
+  readonly overflow: Overflow;
+  readonly retry: {
+    readonly baseDelayMs: number;
+    readonly maxDelayMs: number;
+    readonly circuitAfter: number;
+  };
+  readonly deliveryTimeoutMs: number;
+  readonly writeTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+}
+
+const MIB = 1_048_576;
+const OVERFLOWS: readonly Overflow[] = ["wait", "reject", "drop-newest", "drop-oldest"];
+const FIXED = ["name", "shape", "sink", "lanes", "deadLetter", "observe", "clock", "random"];
+const LIMITS = [
+  "maxEntries",
+  "maxBytes",
+  "maxDelayMs",
+  "maxBufferedEntries",
+  "maxBufferedBytes",
+  "overflow",
+  "retry",
+  "deliveryTimeoutMs",
+  "writeTimeoutMs",
+  "closeTimeoutMs",
+];
+const RETRY = ["baseDelayMs", "maxDelayMs", "circuitAfter"];
+
+/** Fills in the defaults and refuses what is out of range or contradicts itself. */
+export function resolveLimits(limits: Limits, keyed: boolean): Settings {
+  const maxEntries = count("maxEntries", limits.maxEntries, 1_000);
+  const maxBytes = count("maxBytes", limits.maxBytes, 4 * MIB);
+  const retry = limits.retry ?? {};
+  refuseUnknown(retry, RETRY, "retry.");
+  const baseDelayMs = duration("retry.baseDelayMs", retry.baseDelayMs, 100, 1);
+  const deliveryTimeoutMs = duration(
+    "deliveryTimeoutMs",
+    limits.deliveryTimeoutMs,
+    keyed ? Infinity : 120_000,
+    1,
+    Infinity,
+  );
+  const settings: Settings = {
+    maxEntries,
+    maxBytes,
+    maxDelayMs: duration("maxDelayMs", limits.maxDelayMs, 250, 0),
+    maxBufferedEntries: count(
+      "maxBufferedEntries",
+      limits.maxBufferedEntries,
+      Math.max(50_000, 4 * maxEntries),
+    ),
+    maxBufferedBytes: count(
+      "maxBufferedBytes",
+      limits.maxBufferedBytes,
+      Math.max(64 * MIB, 4 * maxBytes),
+    ),
+    overflow: limits.overflow ?? "wait",
+    retry: {
+      baseDelayMs,
+      maxDelayMs: duration("retry.maxDelayMs", retry.maxDelayMs, Math.max(30_000, baseDelayMs), 1),
+      circuitAfter: count("retry.circuitAfter", retry.circuitAfter, 5),
+    },
+    deliveryTimeoutMs,
+    writeTimeoutMs: duration(
+      "writeTimeoutMs",
+      limits.writeTimeoutMs,
+      Math.min(30_000, deliveryTimeoutMs),
+      1,
+    ),
+    closeTimeoutMs: duration("closeTimeoutMs", limits.closeTimeoutMs, 15_000, 0),
+  };
+  if (!OVERFLOWS.includes(settings.overflow)) {
+    throw invalid("overflow", `one of ${OVERFLOWS.map(quote).join(", ")}`, settings.overflow);
+  }
+  refuseAbove("maxEntries", settings.maxEntries, "maxBufferedEntries", settings.maxBufferedEntries);
+  refuseAbove("maxBytes", settings.maxBytes, "maxBufferedBytes", settings.maxBufferedBytes);
+  refuseAbove("writeTimeoutMs", settings.writeTimeoutMs, "deliveryTimeoutMs", deliveryTimeoutMs);
+  refuseAbove("retry.baseDelayMs", baseDelayMs, "retry.maxDelayMs", settings.retry.maxDelayMs);
+  return settings;
+}
+
+/** What a batcher is made of, checked. */
+export interface Parts<Item, Batch, Entry> {
+  readonly name: string;
+  readonly shape: Shape<Item, Batch, Entry>;
+  readonly sink: Sink<Batch>;
+  readonly lanes: number;
+  readonly deadLetter: ((letter: DeadLetter<Entry>) => unknown) | undefined;
+  readonly observe: Observe | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** Checks everything about the options that is not a limit. */
+export function resolveParts<Item, Batch, Entry>(
+  options: BatcherOptions<Item, Batch, Entry>,
+): Parts<Item, Batch, Entry> {
+  if (typeof options !== "object" || options === null) {
+    throw invalid("the options", "an object", options);
+  }
+  refuseUnknown(options, [...FIXED, ...LIMITS]);
+  const { shape, sink, deadLetter, observe, random } = options;
+  if (typeof shape?.accumulator !== "function") {
+    throw invalid("shape", "a shape, such as list() or sums({ … })", shape);
+  }
+  if (typeof sink !== "function" && typeof sink?.write !== "function") {
+    throw invalid("sink", "a function or an object with write()", sink);
+  }
+  const name = options.name ?? shape.kind;
+  if (typeof name !== "string" || name === "" || /[\0\ud800-\udfff]/u.test(name)) {
+    throw invalid("name", "a non-empty string without NUL or lone surrogates", name);
+  }
+  for (const [option, value] of Object.entries({ deadLetter, observe, random })) {
+    if (value !== undefined && typeof value !== "function") {
+      throw invalid(option, "a function", value);
+    }
+  }
+  return {
+    name,
+    shape,
+    sink: typeof sink === "function" ? functionSink(sink) : sink,
+    lanes: count("lanes", options.lanes, 1, 1_024),
+    deadLetter,
+    observe,
+    clock: options.clock ?? systemClock,
+    random: random ?? systemRandom,
+  };
+}
+
+/** Refuses names in `options` that are not in `known`. */
+export function refuseUnknown(options: object, known: readonly string[], prefix = ""): void {
+  const unknown = Object.keys(options).find((option) => !known.includes(option));
+  if (unknown === undefined) return;
+  throw new SluiceError(
+    "SLUICE_ERR_OPTION_UNKNOWN",
+    `there is no option ${quote(prefix + unknown)}; there are ${known.join(", ")}`,
+  );
+}
+
+/** Refuses options of `configure` that are not limits. */
+export function refuseFixed(limits: object): void {
+  refuseUnknown(limits, LIMITS);
+}
+
+/** Checks the `timeoutMs` of a call. */
+export function checkTimeout(value: unknown, fallback: number): number {
+  return duration("timeoutMs", value, fallback, 0, Infinity);
+}
+
+function functionSink<Batch>(write: SinkFunction<Batch>): Sink<Batch> {
+  // What a plain function returns says nothing about the batch: it may be a driver's own result.
+  return {
+    async write(batch, context) {
+      await write(batch, context);
+    },
+  };
+}
+
+function count(option: string, value: unknown, fallback: number, most = 2 ** 40): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > most) {
+    throw invalid(option, `a whole number from 1 to ${most}`, value);
+  }
+  return value;
+}
+
+function duration(
+  option: string,
+  value: unknown,
+  fallback: number,
+  least: number,
+  most = MAX_TIMER_MS,
+): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number" || !(value >= least && value <= most)) {
+    throw invalid(option, `milliseconds from ${least} to ${most}`, value);
+  }
+  return value;
+}
+
+function refuseAbove(low: string, lowValue: number, high: string, highValue: number): void {
+  if (lowValue <= highValue) return;
+  throw new SluiceError(
+    "SLUICE_ERR_OPTION_CONFLICT",
+    `${low} (${lowValue}) must not be above ${high} (${highValue})`,
+  );
+}
+
+function invalid(option: string, expected: string, received: unknown): SluiceError {
+  return new SluiceError(
+    "SLUICE_ERR_OPTION_INVALID",
+    `${option} must be ${expected}; received ${quote(received)}`,
+  );
+}

@@ -1,0 +1,142 @@
+/**
+ * Every error that Sluice raises: one registry, one class. docs/errors.md is tested against it.
+ */
+
+/** The registry: code, then what happened, in one sentence. */
+export const ERRORS = {
+  SLUICE_ERR_OPTION_INVALID: "An option has a wrong type or lies outside its range.",
+  SLUICE_ERR_OPTION_CONFLICT: "Two options contradict each other.",
+  SLUICE_ERR_OPTION_UNKNOWN: "An option of this name does not exist.",
+  SLUICE_ERR_ITEM_INVALID: "An item is not of the form that its shape takes.",
+  SLUICE_ERR_ITEM_UNKNOWN_FIELD: "An item has a field that its shape does not know.",
+  SLUICE_ERR_ITEM_TOO_LARGE: "An item could never fit into the buffer.",
+  SLUICE_ERR_KEY_INVALID: "A key part is missing, not a string, or holds NUL or a lone surrogate.",
+  SLUICE_ERR_KEY_TOO_LONG: "The parts of a key are longer than maxKeyBytes.",
+  SLUICE_ERR_SUM_INVALID: "A sum is not a safe integer, or would stop being one.",
+  SLUICE_ERR_TIME_INVALID: "A time is not a Date or epoch milliseconds within the years 1 to 9999.",
+  SLUICE_ERR_BATCH_INVALID: "Bytes do not decode to a batch of this shape.",
+  SLUICE_ERR_BATCHER_FULL: "The buffer is full and the overflow policy refuses the item.",
+  SLUICE_ERR_BATCHER_CLOSED: "The batcher is closed or closing and accepts nothing more.",
+  SLUICE_ERR_SINK_RETRYABLE: "The sink failed in a way that may pass; the batch is tried again.",
+  SLUICE_ERR_SINK_REJECTED: "The sink refused the batch for good and applied nothing of it.",
+  SLUICE_ERR_WRITE_TIMEOUT: "An attempt took longer than writeTimeoutMs; its outcome is not known.",
+  SLUICE_ERR_DELIVERY_REJECTED: "The entry was rejected by the sink and dead-lettered.",
+  SLUICE_ERR_DELIVERY_EXPIRED: "deliveryTimeoutMs passed; nothing of the batch was applied.",
+  SLUICE_ERR_DELIVERY_UNKNOWN: "Delivery ended without an answer; the batch may have been applied.",
+  SLUICE_ERR_DELIVERY_DROPPED: "The entry was dropped before it was written.",
+  SLUICE_ERR_FLUSH_INCOMPLETE: "Something that flush() covered did not land.",
+  SLUICE_ERR_FLUSH_TIMEOUT: "flush() stopped waiting; delivery goes on.",
+  SLUICE_ERR_CLOSE_INCOMPLETE: "close() reached its deadline with items not known to have landed.",
+  SLUICE_ERR_POSTGRES_IDENTIFIER: "A table, column or other name is not acceptable to PostgreSQL.",
+  SLUICE_ERR_POSTGRES_OPTION: "An option of a PostgreSQL sink is wrong or contradicts another.",
+  SLUICE_ERR_POSTGRES_DRIVER: "The object given is not a driver that sluice/postgres knows.",
+  SLUICE_ERR_POSTGRES_VALUE: "A value cannot be stored in its column.",
+} as const;
+
+/** A stable code; test errors by it, never by message. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/**
+ * What the caller may do. `usage`: mend the call. `overflow`: slow down or shed. `closed`: stop.
+ * `retryable`: the engine tries again. `rejected`: never lands as it is. `expired`, `dropped`: it was
+ * not applied and will not be. `unknown`: it may or may not have been applied.
+ */
+export type Disposition =
+  | "usage"
+  | "overflow"
+  | "closed"
+  | "retryable"
+  | "rejected"
+  | "expired"
+  | "dropped"
+  | "unknown"
+  | "incomplete";
+
+/** The parts of a `SluiceError` beyond its message. */
+export interface ErrorDetails {
+  readonly cause?: unknown;
+  /** With `retryable`: the store asks to be left alone this long, in milliseconds. */
+  readonly retryAfterMs?: number | undefined;
+  /** With `retryable`: whether the attempt may have been applied after all. Default true. */
+  readonly ambiguous?: boolean | undefined;
+  /** With `incomplete`: the figures of the flush or close that fell short. */
+  readonly report?: unknown;
+}
+
+const BRAND = Symbol.for("sluice.error");
+
+const DISPOSITIONS: readonly (readonly [prefix: string, disposition: Disposition])[] = [
+  ["SLUICE_ERR_BATCHER_FULL", "overflow"],
+  ["SLUICE_ERR_BATCHER_CLOSED", "closed"],
+  ["SLUICE_ERR_SINK_RETRYABLE", "retryable"],
+  ["SLUICE_ERR_WRITE_TIMEOUT", "retryable"],
+  ["SLUICE_ERR_SINK_REJECTED", "rejected"],
+  ["SLUICE_ERR_DELIVERY_REJECTED", "rejected"],
+  ["SLUICE_ERR_DELIVERY_EXPIRED", "expired"],
+  ["SLUICE_ERR_DELIVERY_UNKNOWN", "unknown"],
+  ["SLUICE_ERR_DELIVERY_DROPPED", "dropped"],
+  ["SLUICE_ERR_FLUSH_", "incomplete"],
+  ["SLUICE_ERR_CLOSE_", "incomplete"],
+];
+
+/** The one error class. Recognise it with `isSluiceError`, which also works across two installed copies. */
+export class SluiceError extends Error {
+  readonly code: ErrorCode;
+  readonly disposition: Disposition;
+  readonly retryAfterMs: number | undefined;
+  readonly ambiguous: boolean;
+  readonly report: unknown;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, "cause" in details ? { cause: details.cause } : undefined);
+    this.name = "SluiceError";
+    this.code = code;
+    this.disposition = DISPOSITIONS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "usage";
+    this.retryAfterMs = details.retryAfterMs;
+    this.ambiguous = details.ambiguous ?? true;
+    this.report = details.report;
+    Object.defineProperty(this, BRAND, { value: true });
+  }
+}
+
+/** Whether `error` is a `SluiceError`, from this copy of the library or another. */
+export function isSluiceError(error: unknown): error is SluiceError {
+  return typeof error === "object" && error !== null && BRAND in error;
+}
+
+/**
+ * Thrown by a sink: this attempt failed, try the same batch again. `ambiguous: false` promises that
+ * nothing was applied; it decides whether a batch that runs out of time is `expired` or `unknown`.
+ */
+export function retryable(message: string, details: ErrorDetails = {}): SluiceError {
+  return new SluiceError("SLUICE_ERR_SINK_RETRYABLE", message, details);
+}
+
+/**
+ * Thrown by a sink: nothing of this batch was applied and trying it again is useless. The engine
+ * halves the batch until the entries at fault stand alone.
+ */
+export function rejected(message: string, details: ErrorDetails = {}): SluiceError {
+  return new SluiceError("SLUICE_ERR_SINK_REJECTED", message, details);
+}
+
+/** Shows a received value in a message: quoted, typed where that helps, and never long. */
+export function quote(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(clip(value));
+  if (typeof value === "bigint") return `${clip(String(value))}n`;
+  if (typeof value === "function") return "[function]";
+  if (typeof value !== "object" || value === null) return String(value);
+  if (value instanceof Date) return `Date(${String(value.getTime())})`;
+  try {
+    return clip(JSON.stringify(value) ?? String(value));
+  } catch {
+    return Object.prototype.toString.call(value); // cyclic, or a toJSON that throws
+  }
+}
+
+function clip(text: string): string {
+  const limit = 80;
+  return text.length <= limit
+    ? text
+    : `${text.slice(0, limit).toWellFormed()}… (${text.length} long)`;
+}

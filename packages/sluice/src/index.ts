@@ -1,0 +1,51 @@
+/**
+ * Sluice lands many small writes as a few large ones, exactly once.
+ */
+export { type Clock, type Random, systemClock, systemRandom, type Timer } from "./clock.ts";
+export {
+  type Batcher,
+  type CloseOptions,
+  createBatcher,
+  type FlushOptions,
+  type WaitOptions,
+} from "./core/batcher.ts";
+export type { Stats } from "./core/books.ts";
+export type {
+  BatcherOptions,
+  DeadLetter,
+  Limits,
+  Overflow,
+  RetryOptions,
+} from "./core/options.ts";
+export type { CloseReport, FlushStats, Receipt, Undelivered } from "./core/reports.ts";
+export {
+  type Disposition,
+  type ErrorCode,
+  type ErrorDetails,
+  ERRORS,
+  isSluiceError,
+  rejected,
+  retryable,
+  SluiceError,
+} from "./errors.ts";
+export type { DropReason, FlushReason, Observe, SluiceEvent } from "./events.ts";
+export {
+  type ComposedBatch,
+  type ComposedEntry,
+  type ComposedItem,
+  compose,
+  type Parts,
+} from "./shapes/compose.ts";
+export { type DistinctOptions, distinct } from "./shapes/distinct.ts";
+export type { KeyedBatch, KeyedEntry, KeyedFields } from "./shapes/keyed-batch.ts";
+export { type ListOptions, list } from "./shapes/list.ts";
+export type { Accumulator, BatchAlgebra, Sealed, Shape, Size } from "./shapes/shape.ts";
+export { type SumsItem, type SumsOptions, sums, type Time } from "./shapes/sums.ts";
+export type {
+  BatchId,
+  RejectedEntry,
+  Sink,
+  SinkFunction,
+  WriteContext,
+  WriteResult,
+} from "./sinks/sink.ts";

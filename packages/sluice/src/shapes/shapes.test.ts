@@ -1,0 +1,59 @@
+import { describe, expect, it } from "vitest";
+import { checkShapeLaws } from "../testing/index.ts";
+import { compose } from "./compose.ts";
+import { distinct } from "./distinct.ts";
+import { list } from "./list.ts";
+import { sums } from "./sums.ts";
+
+const pick = <T>(random: () => number, values: readonly T[]): T =>
+  values[Math.floor(random() * values.length)] as T;
+const KEYS = ["", "a", "b", "ä", "\u{1F600}", "\uE000", "__proto__", "constructor", "a\u0001b"];
+const time = (random: () => number) =>
+  pick(random, [
+    undefined,
+    0,
+    -1,
+    1_700_000_000_000,
+    new Date(5),
+    1.5,
+    Math.floor(random() * 1e12),
+  ]);
+
+const aSum = (random: () => number) => ({
+  a: pick(random, KEYS),
+  b: pick(random, KEYS),
+  n: pick(random, [undefined, 0, -0, 1, -7, 2 ** 40]),
+  m: Math.floor(random() * 10),
+  at: time(random),
+});
+const sumShape = sums({ key: ["a", "b"], sum: ["n", "m"], last: ["at"] });
+const setShape = distinct({ key: ["k"], last: ["at"] });
+const aKey = (random: () => number) => ({ k: pick(random, KEYS), at: time(random) });
+const listShape = list<unknown>();
+const aValue = (random: () => number) => pick<unknown>(random, [1, "ü", null, { a: [1] }, true]);
+
+describe("every shape obeys the laws", () => {
+  it("sums", () => checkShapeLaws(sumShape, { item: aSum }));
+  it("distinct", () => checkShapeLaws(setShape, { item: aKey }));
+  it("list", () => checkShapeLaws(listShape, { item: aValue }));
+  it("compose, of all the others", () => {
+    checkShapeLaws(compose({ sum: sumShape, set: setShape, list: listShape }), {
+      runs: 400,
+      item: (random) => {
+        const sum = random() < 0.6 ? aSum(random) : undefined;
+        const set = random() < 0.5 ? aKey(random) : undefined;
+        return { sum, set, list: sum === undefined && set === undefined ? 1 : undefined };
+      },
+    });
+  });
+  it("compose, nested", () => {
+    const shape = compose({ inner: compose({ set: setShape, list: listShape }), sum: sumShape });
+    checkShapeLaws(shape, {
+      item: (random) => ({ inner: { set: aKey(random), list: 1 }, sum: aSum(random) }),
+    });
+  });
+  it("the suite finds a shape that breaks a law", () => {
+    const broken = { ...listShape, merge: (a: readonly unknown[], _b: readonly unknown[]) => a };
+    expect(() => checkShapeLaws(broken, { item: aValue })).toThrow(/breaks "fold\(xs/);
+  });
+});

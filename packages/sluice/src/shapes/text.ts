@@ -1,0 +1,31 @@
+/**
+ * Text as stores see it: UTF-8 bytes. One place for its rules.
+ */
+import { Buffer } from "node:buffer";
+
+/** Length in UTF-8 bytes. */
+export const byteLength = (text: string): number => Buffer.byteLength(text);
+
+/** Why a store cannot keep `text` as it is; `undefined` when it can. */
+export function textFault(text: string): string | undefined {
+  if (text.includes("\0")) return "NUL";
+  return text.isWellFormed() ? undefined : "a lone surrogate";
+}
+
+/**
+ * The order of UTF-8 bytes, which is the order of `COLLATE "C"` in PostgreSQL and of code points.
+ * Every Sluice of every version sorts keys by it, so that concurrent writers lock rows in one order.
+ * JavaScript's own `<` orders UTF-16 units: surrogates (U+10000 and above) before U+E000 to U+FFFF.
+ */
+export function compareText(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let index = 0; index < length; index += 1) {
+    const x = a.charCodeAt(index);
+    const y = b.charCodeAt(index);
+    if (x !== y) return rank(x) - rank(y);
+  }
+  return a.length - b.length;
+}
+
+/** Moves the surrogates above all other units. */
+const rank = (unit: number): number => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x2000 : unit);

@@ -1,0 +1,66 @@
+/**
+ * The contract of a sink: where batches land.
+ *
+ * An attempt ends in one of four ways:
+ *   success    `write` resolves
+ *   partial    `write` resolves with `rejected`: applied except for these entries
+ *   retryable  `write` throws `retryable(…)`, or any error that is not classified
+ *   rejected   `write` throws `rejected(…)`: nothing was applied, trying again is useless
+ *
+ * A batch is tried again with the same id, the same entries and the same order, whatever happened
+ * to the attempt before. A sink that remembers ids can therefore apply each batch exactly once.
+ */
+import type { BatchAlgebra } from "../shapes/shape.ts";
+
+/** The identity of a batch; the same on every attempt. */
+export interface BatchId {
+  /** The lane that writes: unique among all lanes of all processes, alive or dead. */
+  readonly writer: string;
+  /** 1, 2, 3, … within the writer. At most one batch of a writer is in flight. */
+  readonly seq: number;
+  /** Set on the parts of a rejected batch: "0" and "1" are its halves, "01" the second quarter. */
+  readonly part?: string | undefined;
+}
+
+/** What a sink is told about an attempt. */
+export interface WriteContext<Batch> {
+  readonly id: BatchId;
+  /** 1 for the first attempt of this batch or part. */
+  readonly attempt: number;
+  /** Aborted when the attempt is given up: its time is over, or `close()` reached its deadline. */
+  readonly signal: AbortSignal;
+  /** The time this attempt has, in milliseconds. Limits on the store's side belong below it. */
+  readonly timeoutMs: number;
+  /** Sizes, entries and halves of the batch. */
+  readonly shape: BatchAlgebra<Batch>;
+  /** Reports a fault that does not concern the batch; it becomes a `warning` event. */
+  warn(error: unknown): void;
+}
+
+/** An entry that a sink refused while it applied the others. */
+export interface RejectedEntry {
+  /** Its place in the batch. */
+  readonly index: number;
+  readonly cause: unknown;
+}
+
+/** What a sink may say about an attempt that succeeded. Every field is optional. */
+export interface WriteResult {
+  /** Entries that were not applied and never will be; all others were. */
+  readonly rejected?: readonly RejectedEntry[] | undefined;
+  /** The batch had been applied by an earlier attempt; this one changed nothing. */
+  readonly duplicate?: boolean | undefined;
+  /** How many data statements or requests this attempt sent. Default 1. */
+  readonly statements?: number | undefined;
+}
+
+/** Where batches land. */
+export interface Sink<Batch> {
+  write(batch: Batch, context: WriteContext<Batch>): Promise<WriteResult | undefined | void>;
+}
+
+/** A sink as a plain function. */
+export type SinkFunction<Batch> = (
+  batch: Batch,
+  context: WriteContext<Batch>,
+) => Promise<unknown> | unknown;

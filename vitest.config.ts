@@ -1,0 +1,51 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+const sources = at("packages/sluice/src");
+/** Tests run on the library's sources; only `test/package` sees what is published. */
+const alias = [
+  { find: /^sluice$/, replacement: `${sources}/index.ts` },
+  { find: /^sluice\/postgres$/, replacement: `${sources}/sinks/postgres/index.ts` },
+  { find: /^sluice\/client-stats$/, replacement: `${sources}/systems/client-stats.ts` },
+  { find: /^sluice\/testing$/, replacement: `${sources}/testing/index.ts` },
+];
+
+const postgresServer = at("test/integration/postgres-server.ts");
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        resolve: { alias },
+        test: {
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts"],
+          testTimeout: 10_000,
+        },
+      },
+      {
+        resolve: { alias },
+        test: {
+          name: "repository",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/integration/**"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        resolve: { alias },
+        test: {
+          name: "integration",
+          include: ["test/integration/**/*.test.ts"],
+          globalSetup: existsSync(postgresServer) ? [postgresServer] : [],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
