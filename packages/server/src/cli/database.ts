@@ -58,6 +58,9 @@ async function openServer(url: string): Promise<Database> {
     await pool.query("select 1");
   } catch (error) {
     await pool.end();
+    if (error instanceof Error && "code" in error && error.code === "ERR_INVALID_URL") {
+      throw invalidUrl(label);
+    }
     const reason = messageOf(error);
     throw new Failure(`cannot use the database ${quote(label)}: ${reason}`, EXIT.failed, error);
   }
@@ -81,6 +84,10 @@ function createPool(create: typeof Pool, url: string, label: string): Pool {
     });
   } catch {
     // Of what the parser says, the message is left out: it may quote the URL.
-    throw usageFailure("sluice demo", `--postgres is not a valid URL: ${quote(label)}`);
+    throw invalidUrl(label);
   }
+}
+
+function invalidUrl(label: string): Failure {
+  return usageFailure("sluice demo", `--postgres is not a valid URL: ${quote(label)}`);
 }

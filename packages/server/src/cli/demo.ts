@@ -2,7 +2,7 @@ import { createTally, type Tally } from "../traffic/tally.ts";
 import { readSnapshot, verifyTables } from "../traffic/verify.ts";
 import { type Database, openDatabase } from "./database.ts";
 import { EXIT, Failure, messageOf } from "./failure.ts";
-import type { Io } from "./io.ts";
+import { type Io, print } from "./io.ts";
 import { type Landing, openLanding, prepareTables } from "./landing.ts";
 import type { DemoOptions } from "./options.ts";
 import { createProgress } from "./progress.ts";
@@ -18,18 +18,23 @@ const HASTY_TIMEOUT_MS = 5_000;
 /** Runs `sluice demo` and answers its exit code. */
 export async function runDemo(options: DemoOptions, io: Io): Promise<number> {
   const interrupt = new AbortController();
-  const source = await openSource(options.traffic, io.stdin, interrupt.signal);
-  const database = await openDatabase(options.postgres);
-  // Only from here on is there anything to drain; before, SIGINT may end the process at once.
   const ignoreInterrupt = io.onInterrupt(() => interrupt.abort());
   try {
-    const summary = await run({ source, database, io, signal: interrupt.signal });
-    printSummary(summary, options, io);
-    if (summary.interrupted) return EXIT.interrupted;
-    return summary.report.verified ? EXIT.ok : EXIT.failed;
+    // The source comes first: a missing file should not have to wait for a database.
+    const source = await openSource(options.traffic, io.stdin, interrupt.signal);
+    const database = await openDatabase(options.postgres);
+    try {
+      const summary = await run({ source, database, io, signal: interrupt.signal });
+      await printSummary(summary, options, io);
+      if (summary.interrupted) return EXIT.interrupted;
+      return summary.report.verified ? EXIT.ok : EXIT.failed;
+    } finally {
+      await database.close();
+    }
   } finally {
     ignoreInterrupt();
-    await database.close();
+    // Closes a source that nobody came to read: an open pipe would keep the process alive.
+    interrupt.abort();
   }
 }
 
@@ -132,12 +137,12 @@ async function asking<T>(database: Database, question: () => Promise<T>): Promis
   }
 }
 
-function printSummary(summary: Summary, options: DemoOptions, io: Io): void {
+async function printSummary(summary: Summary, options: DemoOptions, io: Io): Promise<void> {
   if (!options.json) {
-    io.stdout.write(formatSummary(summary));
+    await print(io.stdout, formatSummary(summary));
     return;
   }
-  io.stdout.write(`${JSON.stringify(summary.report)}\n`);
+  await print(io.stdout, `${JSON.stringify(summary.report)}\n`);
   const { report, skippedExamples, verdicts } = summary;
   const details = [
     ...formatSkipped(report.skipped, skippedExamples),

@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 
 /** What a command may touch of its process, so that tests can hand in their own. */
@@ -12,9 +13,20 @@ export interface Io {
   onInterrupt(callback: () => void): () => void;
 }
 
+/** Writes a text and waits until it is out; failures reach the stream's `error` listeners. */
+export function print(stream: Writable, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write(text, () => resolve());
+  });
+}
+
 /** The real process. */
 export const processIo: Io = {
-  stdin: () => process.stdin,
+  stdin: () => {
+    // Node takes a directory for an input that is empty.
+    if (fstatSync(0).isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+    return process.stdin;
+  },
   stdout: process.stdout,
   stderr: process.stderr,
   now: () => performance.now(),

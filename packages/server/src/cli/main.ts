@@ -1,6 +1,6 @@
 import { EXIT, Failure, messageOf, quote, usageFailure } from "./failure.ts";
 import { DEMO_HELP, MAIN_HELP } from "./help.ts";
-import { type Io, processIo } from "./io.ts";
+import { type Io, print, processIo } from "./io.ts";
 import { asksForHelp, parseDemoOptions } from "./options.ts";
 import { readVersion } from "./version.ts";
 
@@ -30,11 +30,11 @@ export async function main(argv: readonly string[], io: Io = processIo): Promise
 
 async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   const [command, ...rest] = argv;
-  if (command === undefined || asksForHelp(command)) return print(io, MAIN_HELP);
-  if (command === "--version") return print(io, `${readVersion()}\n`);
+  if (command === undefined || asksForHelp(command)) return answer(io, MAIN_HELP);
+  if (command === "--version") return answer(io, `${readVersion()}\n`);
   if (command === "demo") {
     const options = parseDemoOptions(rest);
-    if (options.help) return print(io, DEMO_HELP);
+    if (options.help) return answer(io, DEMO_HELP);
     // Imported late: help and usage errors need neither the library nor a database.
     const { runDemo } = await import("./demo.ts");
     return runDemo(options, io);
@@ -43,7 +43,7 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   throw usageFailure("sluice", `unknown ${kind} ${quote(command)}`);
 }
 
-function print(io: Io, text: string): number {
-  io.stdout.write(text);
+async function answer(io: Io, text: string): Promise<number> {
+  await print(io.stdout, text);
   return EXIT.ok;
 }

@@ -58,7 +58,14 @@ test("counts malformed and refused lines, and keeps them out of the tally", asyn
   );
   expect([tally.requests, tally.isRegistered("long")]).toEqual([1, true]);
   expect(counts.skipped).toBe(6);
-  expect(counts.examples.map(({ line }) => line)).toEqual([2, 4, 5, 6, 7]);
+  expect(counts.examples.map(({ line }) => line)).toEqual([2, 3, 4, 5, 6]);
+});
+
+test("the first skipped lines are the first ones in the log", async () => {
+  const { counts } = await replayed(["long", "", "a", "long", ""], (client) =>
+    client === "long" ? usageError() : undefined,
+  );
+  expect(counts.examples.map(({ line }) => line)).toEqual([1, 2, 4, 5]);
 });
 
 test("names the line of a refused request", async () => {

@@ -41,7 +41,7 @@ export interface ReplayOptions {
   readonly onProgress: () => void;
 }
 
-const CHUNK_REQUESTS = 1_000;
+const CHUNK_ENTRIES = 1_000;
 const MAX_EXAMPLES = 5;
 
 /** Creates the counts of a replay that has not begun. */
@@ -51,14 +51,10 @@ export function createReplayCounts(): ReplayCounts {
 
 /** Replays all entries in order, in chunks, each of which registers its new clients first. */
 export async function replay(options: ReplayOptions): Promise<void> {
-  let chunk: NumberedRequest[] = [];
+  let chunk: TrafficEntry[] = [];
   for await (const entry of options.entries) {
-    if ("malformed" in entry) {
-      skip(options.counts, entry.line, entry.malformed);
-    } else {
-      chunk.push({ line: entry.line, request: entry.request });
-    }
-    if (chunk.length === CHUNK_REQUESTS) {
+    chunk.push(entry);
+    if (chunk.length === CHUNK_ENTRIES) {
       await replayChunk(chunk, options);
       chunk = [];
     }
@@ -66,29 +62,27 @@ export async function replay(options: ReplayOptions): Promise<void> {
   await replayChunk(chunk, options);
 }
 
-interface NumberedRequest {
-  readonly line: number;
-  readonly request: TrafficRequest;
-}
-
-async function replayChunk(
-  chunk: readonly NumberedRequest[],
-  options: ReplayOptions,
-): Promise<void> {
+async function replayChunk(chunk: readonly TrafficEntry[], options: ReplayOptions): Promise<void> {
   const { target, tally, counts } = options;
-  const names = new Set(chunk.map(({ request }) => request.client));
+  const names = new Set(
+    chunk.flatMap((entry) => ("request" in entry ? [entry.request.client] : [])),
+  );
   const strangers = [...names].filter((client) => !tally.isRegistered(client));
   if (strangers.length > 0) {
     await target.register(strangers);
     for (const client of strangers) tally.register(client);
   }
-  for (const { line, request } of chunk) {
+  for (const entry of chunk) {
+    if ("malformed" in entry) {
+      skip(counts, entry.line, entry.malformed);
+      continue;
+    }
     try {
-      await target.record(activityOf(request));
-      tally.add(request);
+      await target.record(activityOf(entry.request));
+      tally.add(entry.request);
     } catch (error) {
       if (!isUsageError(error)) throw error;
-      skip(counts, line, `was refused: ${error.message}`);
+      skip(counts, entry.line, `was refused: ${error.message}`);
     }
   }
   options.onProgress();

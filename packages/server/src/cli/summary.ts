@@ -15,7 +15,7 @@ export interface SystemFigures {
 }
 
 /** The JSON form of a summary: a published format, so fields are only ever added. */
-export interface DemoReport {
+interface DemoReport {
   /** Requests that were accepted. */
   readonly events: number;
   readonly skipped: number;

@@ -51,6 +51,15 @@ test("says why a log cannot be read", async () => {
   await expect(reading).rejects.toThrow("its gzip data ends too early");
 });
 
+test("an abort closes a log that nobody reads", async () => {
+  const stdin = new PassThrough();
+  const interrupt = new AbortController();
+  const log = await open("-", stdin, interrupt.signal);
+  interrupt.abort();
+  expect(await textOf(log)).toBe("");
+  expect(stdin.destroyed).toBe(true);
+});
+
 test("an abort ends the reading although the input has not ended", async () => {
   const stdin = new PassThrough();
   const interrupt = new AbortController();

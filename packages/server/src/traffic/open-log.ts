@@ -1,4 +1,4 @@
-import { createReadStream, fstat, open } from "node:fs";
+import { createReadStream, fstat, open as openDescriptor } from "node:fs";
 import { Socket } from "node:net";
 import { addAbortSignal, type Readable } from "node:stream";
 import { promisify } from "node:util";
@@ -25,14 +25,19 @@ export class LogReadError extends Error {
   }
 }
 
-/** Opens a log by its path, where `-` is standard input. Rejects with {@link LogReadError}. */
+/**
+ * Opens a log by its path, where `-` is standard input. Rejects with {@link LogReadError}.
+ * Aborting the signal closes it, whether it has been read or not.
+ */
 export async function openLog(
   path: string,
   stdin: () => Readable,
   signal: AbortSignal,
 ): Promise<OpenedLog> {
-  const opened = path === "-" ? { stream: stdin(), size: undefined } : await openFile(path);
-  const { stream, size } = opened;
+  const { stream, size } = await open(path, stdin);
+  addAbortSignal(signal, stream);
+  // Whoever iterates is told of an error; one before that must not end the process.
+  stream.on("error", () => undefined);
   let position = 0;
 
   async function* counted(): AsyncGenerator<Uint8Array, void, undefined> {
@@ -43,7 +48,6 @@ export async function openLog(
   }
 
   async function* chunks(): AsyncGenerator<Uint8Array, void, undefined> {
-    addAbortSignal(signal, stream);
     try {
       yield* gunzipWhenNeeded(counted());
     } catch (error) {
@@ -56,9 +60,13 @@ export async function openLog(
   return { chunks: chunks(), size, position: () => position };
 }
 
-async function openFile(path: string): Promise<{ stream: Readable; size: number | undefined }> {
+async function open(
+  path: string,
+  stdin: () => Readable,
+): Promise<{ stream: Readable; size: number | undefined }> {
   try {
-    const fd = await promisify(open)(path, "r");
+    if (path === "-") return { stream: stdin(), size: undefined };
+    const fd = await promisify(openDescriptor)(path, "r");
     const found = await promisify(fstat)(fd);
     // A read of a pipe may block for ever; only a socket can be destroyed while it waits.
     if (found.isFIFO()) {

@@ -11,7 +11,7 @@ export type Query = (
 export type Snapshot = ReadonlyMap<CheckedTable["name"], ReadonlyMap<string, StoredRow>>;
 
 /** A row as the database holds it. */
-export interface StoredRow {
+interface StoredRow {
   readonly counters: readonly bigint[];
   /** Milliseconds since the epoch. */
   readonly times: readonly (number | null)[];

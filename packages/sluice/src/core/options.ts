@@ -161,7 +161,7 @@ export function resolveLimits(limits: Limits, keyed: boolean): Settings {
     closeTimeoutMs: duration("closeTimeoutMs", limits.closeTimeoutMs, 15_000, 0),
   };
   if (!OVERFLOWS.includes(settings.overflow)) {
-    throw invalid("overflow", `one of ${OVERFLOWS.map(quote).join(", ")}`, settings.overflow);
+    throw invalidOption("overflow", `one of ${OVERFLOWS.map(quote).join(", ")}`, settings.overflow);
   }
   refuseAbove("maxEntries", settings.maxEntries, "maxBufferedEntries", settings.maxBufferedEntries);
   refuseAbove("maxBytes", settings.maxBytes, "maxBufferedBytes", settings.maxBufferedBytes);
@@ -187,23 +187,23 @@ export function resolveParts<Item, Batch, Entry>(
   options: BatcherOptions<Item, Batch, Entry>,
 ): Parts<Item, Batch, Entry> {
   if (typeof options !== "object" || options === null) {
-    throw invalid("the options", "an object", options);
+    throw invalidOption("the options", "an object", options);
   }
   refuseUnknown(options, [...FIXED, ...LIMITS]);
   const { shape, sink, deadLetter, observe, random } = options;
   if (typeof shape?.accumulator !== "function") {
-    throw invalid("shape", "a shape, such as list() or sums({ … })", shape);
+    throw invalidOption("shape", "a shape, such as list() or sums({ … })", shape);
   }
   if (typeof sink !== "function" && typeof sink?.write !== "function") {
-    throw invalid("sink", "a function or an object with write()", sink);
+    throw invalidOption("sink", "a function or an object with write()", sink);
   }
   const name = options.name ?? shape.kind;
   if (typeof name !== "string" || name === "" || /[\0\ud800-\udfff]/u.test(name)) {
-    throw invalid("name", "a non-empty string without NUL or lone surrogates", name);
+    throw invalidOption("name", "a non-empty string without NUL or lone surrogates", name);
   }
   for (const [option, value] of Object.entries({ deadLetter, observe, random })) {
     if (value !== undefined && typeof value !== "function") {
-      throw invalid(option, "a function", value);
+      throw invalidOption(option, "a function", value);
     }
   }
   return {
@@ -250,7 +250,7 @@ function functionSink<Batch>(write: SinkFunction<Batch>): Sink<Batch> {
 function count(option: string, value: unknown, fallback: number, most = 2 ** 40): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > most) {
-    throw invalid(option, `a whole number from 1 to ${most}`, value);
+    throw invalidOption(option, `a whole number from 1 to ${most}`, value);
   }
   return value;
 }
@@ -264,7 +264,7 @@ function duration(
 ): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number" || !(value >= least && value <= most)) {
-    throw invalid(option, `milliseconds from ${least} to ${most}`, value);
+    throw invalidOption(option, `milliseconds from ${least} to ${most}`, value);
   }
   return value;
 }
@@ -277,7 +277,8 @@ function refuseAbove(low: string, lowValue: number, high: string, highValue: num
   );
 }
 
-function invalid(option: string, expected: string, received: unknown): SluiceError {
+/** The refusal of an option's value. */
+export function invalidOption(option: string, expected: string, received: unknown): SluiceError {
   return new SluiceError(
     "SLUICE_ERR_OPTION_INVALID",
     `${option} must be ${expected}; received ${quote(received)}`,

@@ -1,0 +1,46 @@
+import { quote, SluiceError } from "../../errors.ts";
+import { type PostgresSink, postgresSink } from "./postgres-sink.ts";
+
+/** PostgreSQL sinks by the part of a composed batch that each writes. */
+export type SinkParts = Readonly<Record<string, PostgresSink<never>>>;
+
+/** The batch that composed sinks take together. */
+export type SinkBatches<P extends SinkParts> = {
+  readonly [name in keyof P]: P[name] extends PostgresSink<infer Batch> ? Batch : never;
+};
+
+/**
+ * Writes every part of a `compose` batch in one statement, in one transaction, under one ledger
+ * entry. The sinks must share one driver and the same options `ledger`, `prepare` and `classify`.
+ * Parts are written in the order in which they are named: name them alike in every process.
+ *
+ * @example
+ * composeSinks({ requests: upsertSums(pool, { table: "requests" }), seen: touch(pool, { table: "clients" }) })
+ */
+export function composeSinks<const P extends SinkParts>(parts: P): PostgresSink<SinkBatches<P>> {
+  const sinks = Object.entries(parts) as [string, PostgresSink<unknown>][];
+  const [first] = sinks;
+  if (first === undefined) throw optionError("name at least one sink");
+  const { driver, options } = first[1];
+  for (const [name, sink] of sinks) {
+    if (typeof sink?.writes !== "function") {
+      throw optionError(`part ${quote(name)} must be a PostgreSQL sink; received ${quote(sink)}`);
+    }
+    const differs = (["ledger", "prepare", "classify"] as const).find(
+      (option) => sink.options[option] !== options[option],
+    );
+    if (sink.driver !== driver || differs !== undefined) {
+      throw optionError(
+        `parts ${quote(first[0])} and ${quote(name)} differ in ${differs ?? "driver"}`,
+      );
+    }
+  }
+  const { ledger, prepare, classify } = options;
+  return postgresSink(driver, { ledger, prepare, classify }, (batch: SinkBatches<P>) =>
+    sinks.flatMap(([name, sink]) => sink.writes(batch[name as keyof P])),
+  );
+}
+
+function optionError(message: string): SluiceError {
+  return new SluiceError("SLUICE_ERR_POSTGRES_OPTION", `composeSinks: ${message}`);
+}

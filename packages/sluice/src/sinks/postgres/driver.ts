@@ -1,0 +1,226 @@
+/**
+ * The drivers that `sluice/postgres` works with, as structural types: the user brings one, the
+ * library depends on none. Type tests assign the real drivers' types to these.
+ */
+import { quote, SluiceError } from "../../errors.ts";
+
+/** A row as drivers return it. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** A `Pool` of `pg`. */
+export interface PgPool {
+  connect(): Promise<PgClient>;
+}
+
+/** A client checked out of a `pg` pool. */
+export interface PgClient {
+  query(query: { text: string; values?: unknown[]; name?: string }): Promise<{ rows: unknown[] }>;
+  /** True destroys the connection. */
+  release(destroy?: boolean): void;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  off(event: "error", listener: (error: Error) => void): unknown;
+}
+
+/** The `sql` function of `postgres` (porsager). */
+export interface PostgresJs {
+  begin(work: (sql: PostgresJsTransaction) => Promise<unknown>): Promise<unknown>;
+}
+
+/** The `sql` function within a transaction of `postgres`. */
+export interface PostgresJsTransaction {
+  unsafe(
+    text: string,
+    values?: string[],
+    options?: { prepare?: boolean },
+  ): PromiseLike<readonly unknown[]> & { cancel(): void };
+  savepoint(work: (sql: PostgresJsTransaction) => Promise<unknown>): Promise<unknown>;
+}
+
+/** A `PGlite` database. */
+export interface PgliteDatabase {
+  transaction<T>(work: (transaction: PgliteTransaction) => Promise<T>): Promise<T>;
+}
+
+/** A transaction of `PGlite`. */
+export interface PgliteTransaction {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>;
+  exec(text: string): Promise<unknown>;
+}
+
+/** Any of the three. */
+export type PostgresDriver = PgPool | PostgresJs | PgliteDatabase;
+
+/** An open transaction. */
+export interface Session {
+  /** Runs one or more statements without parameters. */
+  exec(text: string): Promise<void>;
+  /** Runs one statement; with a name it is prepared once per connection, where the driver can. */
+  query(text: string, values: readonly string[], name?: string): Promise<readonly Row[]>;
+  /** Runs `work` within a savepoint: when it fails, what it did is undone and the session goes on. */
+  savepoint<T>(work: (session: Session) => Promise<T>): Promise<T>;
+}
+
+/** How a transaction is run. */
+export interface TransactionOptions {
+  /** Gives the transaction up; where the driver can, it breaks off the statement under way. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called before COMMIT is sent: until then, nothing can have been applied. */
+  readonly onCommit?: (() => void) | undefined;
+}
+
+/** Runs `work` in a transaction: committed when it resolves, rolled back when it rejects. */
+export type Transact = <T>(
+  work: (session: Session) => Promise<T>,
+  options?: TransactionOptions,
+) => Promise<T>;
+
+/** Recognises the driver. Throws `SLUICE_ERR_POSTGRES_DRIVER` for anything else. */
+export function transactor(driver: PostgresDriver): Transact {
+  if (isPostgresJs(driver)) return postgresJsTransactor(driver);
+  if (isPglite(driver)) return pgliteTransactor(driver);
+  if (isPgPool(driver)) return pgTransactor(driver);
+  throw notADriver(driver);
+}
+
+const has = (value: unknown, method: string): boolean =>
+  (typeof value === "object" || typeof value === "function") &&
+  value !== null &&
+  method in value &&
+  typeof (value as Record<string, unknown>)[method] === "function";
+
+const isPostgresJs = (driver: PostgresDriver): driver is PostgresJs => has(driver, "begin");
+const isPglite = (driver: PostgresDriver): driver is PgliteDatabase => has(driver, "transaction");
+const isPgPool = (driver: PostgresDriver): driver is PgPool => has(driver, "connect");
+
+function notADriver(received: unknown): SluiceError {
+  return new SluiceError(
+    "SLUICE_ERR_POSTGRES_DRIVER",
+    `expected a Pool of pg, the sql function of postgres, or a PGlite database; received ${quote(received)}`,
+  );
+}
+
+function pgTransactor(pool: PgPool): Transact {
+  return async (work, { signal, onCommit } = {}) => {
+    signal?.throwIfAborted();
+    const client = await pool.connect();
+    if (!has(client, "release")) throw notADriver(pool); // a Client instead of a Pool
+    if (signal?.aborted === true) {
+      client.release();
+      signal.throwIfAborted();
+    }
+    let broken = false;
+    const destroy = (): void => {
+      if (!broken) client.release(true);
+      broken = true;
+    };
+    // A connection that breaks between two queries has nobody else to tell; the next query fails.
+    const onError = (): void => undefined;
+    client.on("error", onError);
+    signal?.addEventListener("abort", destroy);
+    const exec = async (text: string): Promise<void> => {
+      await client.query({ text });
+    };
+    try {
+      await exec("BEGIN");
+      const result = await work(
+        session(exec, async (text, values, name) => {
+          const named = name === undefined ? {} : { name };
+          return (await client.query({ text, values: [...values], ...named })).rows as Row[];
+        }),
+      );
+      onCommit?.();
+      await exec("COMMIT");
+      return result;
+    } catch (error) {
+      if (!broken) await exec("ROLLBACK").catch(destroy);
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", destroy);
+      client.off("error", onError);
+      if (!broken) client.release();
+    }
+  };
+}
+
+function pgliteTransactor(database: PgliteDatabase): Transact {
+  return async (work, { signal, onCommit } = {}) => {
+    signal?.throwIfAborted();
+    return database.transaction(async (transaction) => {
+      const exec = async (text: string): Promise<void> => {
+        await transaction.exec(text);
+      };
+      const result = await work(
+        session(exec, async (text, values) => {
+          signal?.throwIfAborted();
+          return (await transaction.query(text, [...values])).rows as Row[];
+        }),
+      );
+      onCommit?.();
+      return result;
+    });
+  };
+}
+
+function postgresJsTransactor(sql: PostgresJs): Transact {
+  return async (work, { signal, onCommit } = {}) => {
+    signal?.throwIfAborted();
+    // `begin` answers with what the callback gives, typed for templates: the result goes past it.
+    let result: { readonly value: Awaited<ReturnType<typeof work>> } | undefined;
+    await sql.begin(async (transaction) => {
+      const value = await work(postgresJsSession(transaction, signal));
+      onCommit?.();
+      result = { value };
+    });
+    if (result === undefined) throw new Error("the transaction ended without a result");
+    return result.value;
+  };
+}
+
+function postgresJsSession(sql: PostgresJsTransaction, signal: AbortSignal | undefined): Session {
+  const run = async (text: string, values: readonly string[], prepare: boolean) => {
+    signal?.throwIfAborted();
+    const query = sql.unsafe(text, [...values], { prepare });
+    const cancel = (): void => query.cancel();
+    signal?.addEventListener("abort", cancel);
+    try {
+      return (await query) as readonly Row[];
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+  };
+  return {
+    exec: async (text) => {
+      await run(text, [], false);
+    },
+    query: (text, values, name) => run(text, values, name !== undefined),
+    // A failed query ends a transaction of this driver unless it ran in a savepoint of its own.
+    savepoint: async (work) => {
+      let result: { readonly value: Awaited<ReturnType<typeof work>> } | undefined;
+      await sql.savepoint(async (inner) => {
+        result = { value: await work(postgresJsSession(inner, signal)) };
+      });
+      if (result === undefined) throw new Error("the savepoint ended without a result");
+      return result.value;
+    },
+  };
+}
+
+/** A session over plain SQL. */
+function session(exec: Session["exec"], query: Session["query"]): Session {
+  const self: Session = {
+    exec,
+    query,
+    savepoint: async (work) => {
+      await exec("SAVEPOINT sluice");
+      try {
+        const result = await work(self);
+        await exec("RELEASE SAVEPOINT sluice");
+        return result;
+      } catch (error) {
+        await exec("ROLLBACK TO SAVEPOINT sluice; RELEASE SAVEPOINT sluice");
+        throw error;
+      }
+    },
+  };
+  return self;
+}

@@ -1,0 +1,21 @@
+/**
+ * Sluice into PostgreSQL: each batch exactly once, in one statement, in one transaction.
+ */
+export { composeSinks, type SinkBatches, type SinkParts } from "./compose-sinks.ts";
+export type {
+  PgClient,
+  PgliteDatabase,
+  PgliteTransaction,
+  PgPool,
+  PostgresDriver,
+  PostgresJs,
+  PostgresJsTransaction,
+} from "./driver.ts";
+export { type InsertRecord, type InsertRowsOptions, insertRows } from "./insert-rows.ts";
+export type { ColumnOptions } from "./keyed-columns.ts";
+export { ledgerDdl, type ReapOptions, reapLedger } from "./ledger.ts";
+export { migrate, type SumsDdlOptions, sumsDdl } from "./migrate.ts";
+export type { BoundWrite, PostgresSink, PostgresSinkOptions } from "./postgres-sink.ts";
+export { classifySqlstate, type FailureClass, sqlstateOf } from "./sqlstate.ts";
+export { type TouchOptions, touch } from "./touch.ts";
+export { type UpsertSumsOptions, upsertSums } from "./upsert-sums.ts";

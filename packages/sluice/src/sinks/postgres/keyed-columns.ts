@@ -1,0 +1,76 @@
+/**
+ * The columns that a keyed batch (`sums`, `distinct`) is written to, and its values as arrays.
+ */
+import { quote, SluiceError } from "../../errors.ts";
+import type { KeyedBatch, KeyedFields } from "../../shapes/keyed-batch.ts";
+import { numberArray, textArray, timeArray } from "./array-literal.ts";
+import { identifier, typeName } from "./identifiers.ts";
+
+/** Names and types of columns, by field. */
+export interface ColumnOptions {
+  /** The column of a field, where it has another name than the field. */
+  readonly columns?: Readonly<Record<string, string>> | undefined;
+  /** The type of a key column that is not text. */
+  readonly types?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A field as SQL sees it: its column, its name within `unnest`, and the type of its array. */
+export interface Column {
+  readonly name: string;
+  readonly alias: string;
+  readonly type: string;
+}
+
+/** The columns of each kind of field. */
+export interface KeyedColumns {
+  readonly key: readonly Column[];
+  readonly sum: readonly Column[];
+  readonly last: readonly Column[];
+}
+
+/** Maps the fields of a batch to columns. Throws for options that name no field. */
+export function keyedColumns(
+  sink: string,
+  { key, sum, last }: KeyedFields,
+  { columns = {}, types = {} }: ColumnOptions,
+): KeyedColumns {
+  const known = [...key, ...sum, ...last];
+  for (const [option, fields, names] of [
+    ["columns", known, columns],
+    ["types", key, types],
+  ] as const) {
+    const stray = Object.keys(names).find((name) => !fields.includes(name));
+    if (stray === undefined) continue;
+    const message = `${sink}: ${option} names ${quote(stray)}; the fields are ${fields.join(", ")}`;
+    throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
+  }
+  const column = (prefix: string, type: string) => (field: string, index: number) => ({
+    name: identifier(`${sink}: the column of ${quote(field)}`, own(columns, field) ?? field),
+    alias: `${prefix}${index}`,
+    type: typeName(`${sink}: the type of ${quote(field)}`, own(types, field) ?? type),
+  });
+  return {
+    key: key.map(column("k", "text")),
+    sum: sum.map(column("s", "bigint")),
+    last: last.map(column("l", "timestamptz")),
+  };
+}
+
+/** `unnest($1::text[], $2::bigint[]) AS u(k0, s0)`. */
+export function unnestSql(columns: readonly Column[], first: number): string {
+  const arrays = columns.map(({ type }, index) => `$${first + index}::${type}[]`);
+  return `unnest(${arrays.join(", ")}) AS u(${columns.map(({ alias }) => alias).join(", ")})`;
+}
+
+/** The values of a batch, an array literal per column: keys, sums, times. */
+export function keyedValues({ fields, entries }: KeyedBatch): readonly string[] {
+  return [
+    ...fields.key.map((_, index) => textArray(entries.map(({ key }) => key[index] ?? null))),
+    ...fields.sum.map((_, index) => numberArray(entries.map(({ sums }) => sums[index] ?? 0))),
+    ...fields.last.map((_, index) => timeArray(entries.map(({ last }) => last[index] ?? null))),
+  ];
+}
+
+/** A field may be called `constructor`: only what the user wrote counts. */
+const own = (record: Readonly<Record<string, string>>, name: string): string | undefined =>
+  Object.hasOwn(record, name) ? record[name] : undefined;

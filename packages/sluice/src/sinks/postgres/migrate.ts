@@ -1,0 +1,56 @@
+import { refuseUnknown } from "../../core/options.ts";
+import { type PostgresDriver, transactor } from "./driver.ts";
+import { identifier, tableName, typeName } from "./identifiers.ts";
+import { ledgerDdl } from "./ledger.ts";
+
+/** The options of `sumsDdl`. */
+export interface SumsDdlOptions {
+  readonly table: string;
+  /** Key columns: names, or names with types other than text. */
+  readonly key: readonly string[] | Readonly<Record<string, string>>;
+  readonly sum: readonly string[];
+  readonly last?: readonly string[] | undefined;
+  readonly updatedAt?: string | undefined;
+}
+
+/**
+ * The DDL of a table for `upsertSums`. Counters change all the time: at fillfactor 50 a changed row
+ * finds room on its own page and no index is touched (HOT). So never index a counter or a timestamp.
+ */
+export function sumsDdl(options: SumsDdlOptions): string {
+  refuseUnknown(options, ["table", "key", "sum", "last", "updatedAt"], "sumsDdl: ");
+  const key = Array.isArray(options.key)
+    ? options.key.map((name): [string, string] => [name, "text"])
+    : Object.entries(options.key as Readonly<Record<string, string>>);
+  const column = (name: string, type: string): string =>
+    `${identifier("sumsDdl: column", name)} ${type}`;
+  const columns = [
+    ...key.map(([name, type]) => column(name, `${typeName("sumsDdl: key type", type)} NOT NULL`)),
+    ...options.sum.map((name) => column(name, "bigint NOT NULL DEFAULT 0")),
+    ...(options.last ?? []).map((name) => column(name, "timestamptz")),
+    ...(options.updatedAt === undefined
+      ? []
+      : [column(options.updatedAt, "timestamptz NOT NULL DEFAULT now()")]),
+    `PRIMARY KEY (${key.map(([name]) => identifier("sumsDdl: key", name)).join(", ")})`,
+  ];
+  return `CREATE TABLE IF NOT EXISTS ${tableName("sumsDdl: table", options.table)} (
+  ${columns.join(",\n  ")}
+) WITH (fillfactor = 50);`;
+}
+
+/** Any number that only Sluice uses: it lets one process at a time create tables. */
+const MIGRATION_LOCK = 5_710_483_920_117;
+
+/**
+ * Creates the ledger and whatever `ddl` creates, in one transaction, once: processes that start
+ * together wait for each other. Safe to run at every start as long as `ddl` is.
+ *
+ * @example
+ * await migrate(pool, sumsDdl({ table: "usage_by_client", key: ["client"], sum: ["requests"] }));
+ */
+export async function migrate(driver: PostgresDriver, ...ddl: readonly string[]): Promise<void> {
+  await transactor(driver)(async (session) => {
+    await session.exec(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
+    for (const text of [ledgerDdl(), ...ddl]) await session.exec(text);
+  });
+}

@@ -1,0 +1,247 @@
+/**
+ * The PostgreSQL sink: one statement in one transaction per batch, gated by the ledger.
+ */
+import { createHash } from "node:crypto";
+import { bisect } from "../../core/bisect.ts";
+import { isSluiceError, quote, rejected, retryable, SluiceError } from "../../errors.ts";
+import type { Sink, WriteContext, WriteResult } from "../sink.ts";
+import { type PostgresDriver, type Session, type Transact, transactor } from "./driver.ts";
+import { tableName } from "./identifiers.ts";
+import {
+  claimSql,
+  claimValues,
+  DEFAULT_LEDGER,
+  reapLedger,
+  storedRejections,
+  storeRejections,
+} from "./ledger.ts";
+import { classifySqlstate, type FailureClass } from "./sqlstate.ts";
+
+/** Options that every PostgreSQL sink takes. */
+export interface PostgresSinkOptions {
+  /**
+   * The ledger table. Default "sluice_ledger". `false` does without: then a batch whose
+   * acknowledgement is lost is written twice.
+   */
+  readonly ledger?: string | false | undefined;
+  /** Whether statements are prepared by name. Default true; false for poolers that cannot. */
+  readonly prepare?: boolean | undefined;
+  /** Decides what a driver's error means. Default: `classifySqlstate`. */
+  readonly classify?: ((error: unknown) => FailureClass) | undefined;
+}
+
+/** How a batch goes into one table: a data-modifying statement whose text does not depend on rows. */
+export interface TableWrite<Batch> {
+  /** The statement, ending in RETURNING 1. Its parameters start at `$first`. */
+  sql(batch: Batch, first: number, gate: string): string;
+  /** One array literal per parameter. */
+  values(batch: Batch): readonly string[];
+}
+
+/** A sink that can be composed with others of the same database into one statement. */
+export interface PostgresSink<Batch> extends Sink<Batch> {
+  readonly driver: PostgresDriver;
+  readonly options: PostgresSinkOptions;
+  readonly writes: (batch: Batch) => readonly BoundWrite[];
+}
+
+/** A table write and the batch that it writes. */
+export interface BoundWrite {
+  sql(first: number, gate: string): string;
+  values(): readonly string[];
+}
+
+export const SINK_OPTIONS: readonly string[] = ["ledger", "prepare", "classify"];
+
+/** A sink for one table. */
+export function tableSink<Batch>(
+  driver: PostgresDriver,
+  options: PostgresSinkOptions,
+  write: TableWrite<Batch>,
+): PostgresSink<Batch> {
+  return postgresSink(driver, options, (batch) => [
+    {
+      sql: (first, gate) => write.sql(batch, first, gate),
+      values: () => write.values(batch),
+    },
+  ]);
+}
+
+/** A sink for any number of tables. */
+export function postgresSink<Batch>(
+  driver: PostgresDriver,
+  options: PostgresSinkOptions,
+  writes: (batch: Batch) => readonly BoundWrite[],
+): PostgresSink<Batch> {
+  const { ledger = DEFAULT_LEDGER, prepare = true, classify = classifySqlstate } = options;
+  if (typeof prepare !== "boolean" || typeof classify !== "function") {
+    const message = `prepare must be a boolean and classify a function; received ${quote(prepare)} and ${quote(classify)}`;
+    throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
+  }
+  const writer = new Writer<Batch>({
+    driver,
+    transact: transactor(driver),
+    ledger: ledger === false ? undefined : { quoted: tableName("ledger", ledger), plain: ledger },
+    prepare,
+    classify,
+    writes,
+  });
+  const write: Sink<Batch>["write"] = (batch, context) => writer.write(batch, context);
+  return { driver, options, writes, write };
+}
+
+interface WriterParts<Batch> {
+  readonly driver: PostgresDriver;
+  readonly transact: Transact;
+  readonly ledger: { readonly quoted: string; readonly plain: string } | undefined;
+  readonly prepare: boolean;
+  readonly classify: (error: unknown) => FailureClass;
+  readonly writes: (batch: Batch) => readonly BoundWrite[];
+}
+
+class Writer<Batch> {
+  readonly #parts: WriterParts<Batch>;
+  #reaped = false;
+
+  constructor(parts: WriterParts<Batch>) {
+    this.#parts = parts;
+  }
+
+  async write(batch: Batch, context: WriteContext<Batch>): Promise<WriteResult> {
+    await this.#reapOnce(context);
+    try {
+      return await this.#transact(context, (session) => this.#writeAll(session, batch, context));
+    } catch (error) {
+      // Alone, an entry at fault is the engine's to bury. Among others, it is found here.
+      const alone = context.shape.size(batch).entries < 2;
+      if (alone || !isSluiceError(error) || error.disposition !== "rejected") throw error;
+      return this.#transact(context, (session) =>
+        this.#writeAround(session, batch, context, error.cause),
+      );
+    }
+  }
+
+  /** Runs a transaction under the attempt's limits and classifies its failure. */
+  async #transact(
+    { timeoutMs, signal }: WriteContext<Batch>,
+    work: (session: Session) => Promise<WriteResult>,
+  ): Promise<WriteResult> {
+    let committing = false;
+    const onCommit = (): void => {
+      committing = true;
+    };
+    try {
+      return await this.#parts.transact(
+        async (session) => {
+          await session.exec(limitsSql(timeoutMs));
+          return work(session);
+        },
+        { signal, onCommit },
+      );
+    } catch (error) {
+      if (isSluiceError(error)) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      if (this.#parts.classify(error) === "rejected") throw rejected(message, { cause: error });
+      throw retryable(message, { cause: error, ambiguous: committing });
+    }
+  }
+
+  /** The one statement: claims the batch in the ledger and writes every table, or changes nothing. */
+  async #writeAll(
+    session: Session,
+    batch: Batch,
+    { id }: WriteContext<Batch>,
+  ): Promise<WriteResult> {
+    const { ledger } = this.#parts;
+    const claim = ledger === undefined ? undefined : claimSql(ledger.quoted);
+    const rows = await this.#statement(
+      session,
+      batch,
+      claim,
+      claim === undefined ? [] : claimValues(id),
+    );
+    if (ledger === undefined || Number(rows[0]?.["claimed"]) > 0) return { statements: 1 };
+    const earlier = await storedRejections(session, ledger.quoted, id);
+    return { duplicate: true, rejected: earlier, statements: 1 };
+  }
+
+  /** Writes the batch by halves, each in a savepoint, leaving out the entries at fault. */
+  async #writeAround(
+    session: Session,
+    batch: Batch,
+    { id, shape }: WriteContext<Batch>,
+    cause: unknown,
+  ): Promise<WriteResult> {
+    const { ledger, classify } = this.#parts;
+    let statements = 1; // the one that was refused
+    // Deferred constraints must speak up in their savepoint, not at COMMIT.
+    await session.exec("SET CONSTRAINTS ALL IMMEDIATE");
+    if (ledger !== undefined) {
+      const claimed = await session.query(claimSql(ledger.quoted), claimValues(id));
+      statements += 1;
+      if (claimed.length === 0) {
+        const earlier = await storedRejections(session, ledger.quoted, id);
+        return { duplicate: true, rejected: earlier, statements };
+      }
+    }
+    const faults = await bisect(batch, cause, shape, async (part) => {
+      statements += 1;
+      try {
+        await session.savepoint((inner) => this.#statement(inner, part, undefined, []));
+        return undefined;
+      } catch (error) {
+        if (isSluiceError(error) && error.disposition === "rejected")
+          return { cause: error.cause ?? error };
+        if (classify(error) === "rejected") return { cause: error };
+        throw error;
+      }
+    });
+    if (ledger !== undefined) await storeRejections(session, ledger.quoted, id, faults);
+    return { rejected: faults, statements };
+  }
+
+  async #statement(
+    session: Session,
+    batch: Batch,
+    claim: string | undefined,
+    claimed: readonly string[],
+  ): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const gate = claim === undefined ? "true" : "EXISTS (SELECT FROM claim)";
+    const values = [...claimed];
+    const ctes = claim === undefined ? [] : [`claim AS (${claim})`];
+    // Counted one by one, in this order: PostgreSQL then runs the writes in this order, everywhere.
+    const counts = claim === undefined ? [] : ["(SELECT count(*) FROM claim) AS claimed"];
+    for (const [index, write] of this.#parts.writes(batch).entries()) {
+      ctes.push(`w${index} AS (${write.sql(values.length + 1, gate)})`);
+      counts.push(`(SELECT count(*) FROM w${index}) AS w${index}`);
+      values.push(...write.values());
+    }
+    const text = `WITH ${ctes.join(",\n")}\nSELECT ${counts.join(", ")}`;
+    return session.query(text, values, this.#parts.prepare ? statementName(text) : undefined);
+  }
+
+  /** Dead writers' ledger rows go once per sink. Failing at that must not hold up data. */
+  async #reapOnce({ warn }: WriteContext<Batch>): Promise<void> {
+    const { ledger, driver } = this.#parts;
+    if (this.#reaped || ledger === undefined) return;
+    this.#reaped = true;
+    await reapLedger(driver, { table: ledger.plain }).catch(warn);
+  }
+}
+
+/** The same text has the same name, on every connection of every process. */
+const statementName = (text: string): string =>
+  `sluice_${createHash("sha256").update(text).digest("hex").slice(0, 24)}`;
+
+/**
+ * The server gives up before the client does: a statement that nobody waits for any more must not
+ * hold locks. SET LOCAL leaves no trace on a shared connection and passes transaction poolers.
+ */
+function limitsSql(timeoutMs: number): string {
+  const share = (part: number): number => Math.max(1, Math.floor(timeoutMs * part));
+  return [
+    `SET LOCAL statement_timeout = ${share(0.8)}`,
+    `SET LOCAL lock_timeout = ${share(0.5)}`,
+    `SET LOCAL idle_in_transaction_session_timeout = ${share(1)}`,
+  ].join("; ");
+}

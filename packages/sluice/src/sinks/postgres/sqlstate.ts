@@ -1,0 +1,34 @@
+/**
+ * What a failure of PostgreSQL means for a batch, by its SQLSTATE.
+ */
+
+/** `retryable`: the batch may land later as it is. `rejected`: an entry of it is at fault. */
+export type FailureClass = "retryable" | "rejected";
+
+/**
+ * Classes whose cause lies in the data: 22 data exception, 23 integrity constraint violation,
+ * 44 WITH CHECK OPTION violation, P0 raised by a trigger.
+ */
+const DATA_CLASSES = ["22", "23", "44", "P0"];
+
+/** Single states of other classes: a key too long for its index, a row twice in one upsert. */
+const DATA_STATES = ["54000", "21000"];
+
+/** The SQLSTATE of a driver's error; `undefined` where there is none. */
+export function sqlstateOf(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  const { code } = error;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+}
+
+/**
+ * Classifies a driver's error. Whatever is not about the data is retryable: a lost connection, a
+ * deadlock, a timeout, a full disk, and also a missing table or privilege (classes 42, 28, 3D). No
+ * halving mends those, and dead-lettering all traffic because a migration came late helps nobody.
+ */
+export function classifySqlstate(error: unknown): FailureClass {
+  const state = sqlstateOf(error);
+  if (state === undefined) return "retryable";
+  const data = DATA_CLASSES.includes(state.slice(0, 2)) || DATA_STATES.includes(state);
+  return data ? "rejected" : "retryable";
+}
