@@ -67,7 +67,7 @@ export async function storeRejections(
   rejected: readonly RejectedEntry[],
 ): Promise<void> {
   const notes = rejected.map(({ index, cause }) => ({ index, state: sqlstateOf(cause) ?? null }));
-  await session.query(`UPDATE ${ledger} SET rejected = $2::jsonb WHERE writer = $1`, [
+  await session.query(`UPDATE ${ledger} SET rejected = $2::text::jsonb WHERE writer = $1`, [
     claimValues(id)[0],
     JSON.stringify(notes),
   ]);
