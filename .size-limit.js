@@ -6,10 +6,10 @@ import { readFileSync } from "node:fs";
  * @type {Record<string, string>}
  */
 const limits = {
-  ".": "12 kB",
-  "./postgres": "12 kB",
-  "./client-stats": "16 kB",
-  "./testing": "12 kB",
+  ".": "16.5 kB",
+  "./postgres": "8 kB",
+  "./client-stats": "21 kB",
+  "./testing": "3 kB",
 };
 
 const manifest = JSON.parse(

@@ -26,18 +26,58 @@ export async function freshDatabase(): Promise<string> {
   return url.replace(/\/postgres$/, `/${name}`);
 }
 
-async function onServer(
-  connect: (url: string) => { driver: PostgresDriver; end: () => Promise<void> },
-): Promise<Database> {
+/** A connection of its own to look with, and to do harm with. */
+export interface Eye {
+  query(text: string, values?: unknown[]): Promise<Row[]>;
+  close(): Promise<void>;
+}
+
+/** Opens a connection that no sink uses. */
+export async function openEye(url: string): Promise<Eye> {
+  const client = new pg.Client(url);
+  client.on("error", () => undefined);
+  await client.connect();
+  return {
+    query: async (text, values = []) => (await client.query(text, values)).rows as Row[],
+    close: () => client.end(),
+  };
+}
+
+/** A driver and how to end it. */
+export interface Connected {
+  readonly driver: PostgresDriver;
+  end(): Promise<void>;
+}
+
+/** The drivers that go over the network, by name, for a server at a URL. */
+export const connectors: Readonly<
+  Record<"pg" | "postgres", (url: string, max?: number) => Connected>
+> = {
+  pg: (url, max = 8) => {
+    const pool = new pg.Pool({ connectionString: url, max });
+    pool.on("error", () => undefined); // idle connections that a test kills
+    return { driver: pool, end: () => pool.end() };
+  },
+  postgres: (url, max = 8) => {
+    const sql = postgres(url, {
+      max,
+      onnotice: () => undefined,
+      backoff: () => 0.001,
+      fetch_types: false,
+    });
+    return { driver: sql, end: () => sql.end({ timeout: 1 }) };
+  },
+};
+
+async function onServer(connect: (url: string) => Connected): Promise<Database> {
   const url = await freshDatabase();
   const { driver, end } = connect(url);
-  const eye = new pg.Client(url);
-  await eye.connect();
+  const eye = await openEye(url);
   return {
     driver,
-    query: async (text, values = []) => (await eye.query(text, values)).rows as Row[],
+    query: eye.query,
     close: async () => {
-      await eye.end();
+      await eye.close();
       await end();
     },
   };
@@ -45,17 +85,8 @@ async function onServer(
 
 /** Every driver that `sluice/postgres` works with. */
 export const databases: Readonly<Record<string, () => Promise<Database>>> = {
-  pg: () =>
-    onServer((url) => {
-      const pool = new pg.Pool({ connectionString: url, max: 8 });
-      pool.on("error", () => undefined); // idle connections that a test kills
-      return { driver: pool, end: () => pool.end() };
-    }),
-  postgres: () =>
-    onServer((url) => {
-      const sql = postgres(url, { max: 8, onnotice: () => undefined });
-      return { driver: sql, end: () => sql.end({ timeout: 5 }) };
-    }),
+  pg: () => onServer(connectors.pg),
+  postgres: () => onServer(connectors.postgres),
   PGlite: async () => {
     const database = await PGlite.create();
     return {

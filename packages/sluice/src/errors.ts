@@ -126,11 +126,11 @@ export function quote(value: unknown): string {
   if (typeof value === "bigint") return `${clip(String(value))}n`;
   if (typeof value === "function") return "[function]";
   if (typeof value !== "object" || value === null) return String(value);
-  if (value instanceof Date) return `Date(${String(value.getTime())})`;
   try {
+    if (value instanceof Date) return `Date(${String(value.getTime())})`;
     return clip(JSON.stringify(value) ?? String(value));
   } catch {
-    return Object.prototype.toString.call(value); // cyclic, or a toJSON that throws
+    return "[object]"; // cyclic, a toJSON that throws, or a proxy that does not want to be seen
   }
 }
 

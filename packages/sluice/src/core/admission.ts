@@ -25,6 +25,7 @@ export class Admission<Item> {
       const onAbort = (): void => {
         leave();
         reject(signal?.reason);
+        this.admit(); // those behind may need less room
       };
       const producer: Producer<Item> = {
         item,

@@ -23,21 +23,20 @@ export async function bisect<Batch>(
   ) => Promise<{ readonly cause: unknown } | undefined>,
 ): Promise<readonly Fault[]> {
   const faults: Fault[] = [];
-  const refused = [{ batch, cause, path: "", from: 0 }];
-  for (let current = refused.pop(); current !== undefined; current = refused.pop()) {
-    const { entries } = shape.size(current.batch);
+  const search = async (part: Batch, why: unknown, path: string, from: number): Promise<void> => {
+    const { entries } = shape.size(part);
     if (entries === 1) {
-      faults.push({ index: current.from, cause: current.cause });
-      continue;
+      faults.push({ index: from, cause: why });
+      return;
     }
-    let from = current.from;
-    const halves = shape.split(current.batch, Math.ceil(entries / 2));
-    for (const [half, part] of halves.entries()) {
-      const path = `${current.path}${half}`;
-      const refusal = await attempt(part, path, from);
-      if (refusal !== undefined) refused.push({ batch: part, cause: refusal.cause, path, from });
-      from += shape.size(part).entries;
+    let at = from;
+    for (const [half, piece] of shape.split(part, Math.ceil(entries / 2)).entries()) {
+      const refusal = await attempt(piece, `${path}${half}`, at);
+      // At once, before the other half: entries land in the order in which they stand.
+      if (refusal !== undefined) await search(piece, refusal.cause, `${path}${half}`, at);
+      at += shape.size(piece).entries;
     }
-  }
-  return faults.sort((a, b) => a.index - b.index);
+  };
+  await search(batch, cause, "", 0);
+  return faults;
 }

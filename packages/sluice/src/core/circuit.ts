@@ -2,9 +2,13 @@ import type { Clock, Random } from "../clock.ts";
 import type { UnnamedEvent } from "../events.ts";
 import type { Settings } from "./options.ts";
 
-/** An exponential pause with full jitter: anything from 0 to min(cap, base · 2^(failures - 1)). */
+/**
+ * An exponential pause with full jitter: anything up to min(cap, base · 2^(failures - 1)), and at
+ * least 1 ms, so that no chance can make a failing sink be called without end.
+ */
 export function backoffMs(failures: number, retry: Settings["retry"], random: Random): number {
-  return random() * Math.min(retry.maxDelayMs, retry.baseDelayMs * 2 ** (failures - 1));
+  const most = Math.min(retry.maxDelayMs, retry.baseDelayMs * 2 ** (failures - 1));
+  return Math.max(1, random() * most);
 }
 
 /** Leave to attempt: freely, or as the one probe of an open circuit. */

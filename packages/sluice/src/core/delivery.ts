@@ -7,6 +7,7 @@ import { bisect } from "./bisect.ts";
 import type { Books } from "./books.ts";
 import { backoffMs, type Circuit } from "./circuit.ts";
 import type { DeadLetter, Settings } from "./options.ts";
+import { readResult } from "./results.ts";
 import { failure, type Outcome, type Settlement, type Shortfall } from "./settlement.ts";
 
 /** What delivery needs of its batcher. */
@@ -30,6 +31,8 @@ export interface Flight<Batch> {
   readonly abort: AbortSignal;
   /** Called as items pass from held to an outcome. */
   readonly release: (items: number) => void;
+  /** What is still held, as far as items go. */
+  readonly rest: () => Size;
 }
 
 /** A part of a flight: the whole batch, or what is left of it after halving. */
@@ -44,11 +47,11 @@ interface Part<Batch> {
 }
 
 type Verdict =
-  | { readonly kind: "applied"; readonly result: WriteResult }
+  | { readonly kind: "applied"; readonly result: unknown }
   | { readonly kind: "rejected" | "expired" | "unknown" | "abandoned"; readonly error: unknown };
 
 type Answer =
-  | { readonly kind: "answered"; readonly result: WriteResult }
+  | { readonly kind: "answered"; readonly result: unknown }
   | { readonly kind: "failed"; readonly error: unknown }
   | { readonly kind: "aborted" };
 
@@ -62,11 +65,38 @@ export class Delivery<Batch, Entry> {
 
   /** Settles a batch, whatever happens to it. */
   async deliver(flight: Flight<Batch>): Promise<Settlement<Batch>> {
+    const settlement = { committed: 0, attempts: 0, shortfalls: new Array<Shortfall<Batch>>() };
+    try {
+      await this.#deliver(flight, settlement);
+    } catch (error) {
+      // A shape's own function threw. Where the batch stands is not known, but the lane goes on.
+      const { batch, id } = flight;
+      const { items, entries, bytes } = flight.rest();
+      const size = { items, entries, bytes };
+      const { attempts } = settlement;
+      this.#parts.books.unknown += items;
+      flight.release(items);
+      this.#parts.emit({ type: "unknown", id, attempts, error, batch, ...size });
+      const lost = failure("unknown", id, attempts, error);
+      settlement.shortfalls.unshift({
+        outcome: "unknown",
+        from: 0,
+        size,
+        error: lost,
+        part: batch,
+      });
+    }
+    return settlement;
+  }
+
+  async #deliver(
+    flight: Flight<Batch>,
+    settlement: { committed: number; attempts: number; readonly shortfalls: Shortfall<Batch>[] },
+  ): Promise<void> {
     const { batch, id, abort } = flight;
     const { shape, clock, settings, emit } = this.#parts;
     const startedAt = clock.now();
     const deadline = startedAt + settings().deliveryTimeoutMs;
-    const settlement = { committed: 0, attempts: 0, shortfalls: new Array<Shortfall<Batch>>() };
 
     const settle = async (piece: Batch, pieceId: BatchId, from: number, before: number) => {
       const tries = { count: before };
@@ -101,7 +131,6 @@ export class Delivery<Batch, Entry> {
         return again;
       });
     }
-    return settlement;
   }
 
   /** Attempts until the store answers for good, time runs out, or `abort` fires. */
@@ -118,6 +147,10 @@ export class Delivery<Batch, Entry> {
     for (let attempt = 1; ; attempt += 1) {
       const leave = await circuit.admit(deadline, abort);
       if (leave === undefined) break;
+      if (abort.aborted) {
+        circuit.withdrawn(leave); // between the leave and its use
+        break;
+      }
       tries.count += 1;
       books.attempts += 1;
       if (attempt > 1) books.retries += 1;
@@ -143,7 +176,8 @@ export class Delivery<Batch, Entry> {
       const mayHaveApplied = known?.ambiguous ?? true;
       ambiguous ||= mayHaveApplied;
       const pause = backoffMs(attempt, settings().retry, random);
-      const delayMs = Math.max(pause, known?.retryAfterMs ?? 0);
+      const asked = known?.retryAfterMs ?? 0;
+      const delayMs = Number.isFinite(asked) ? Math.max(pause, asked) : pause;
       if (clock.now() + delayMs >= deadline) break;
       emit({ type: "retried", id, attempt, delayMs, ambiguous: mayHaveApplied, error });
       await circuit.wait(delayMs, abort);
@@ -192,7 +226,7 @@ export class Delivery<Batch, Entry> {
       }).then(
         (result) => {
           if (over) emit({ type: "late", id, attempt });
-          else end({ kind: "answered", result: result ?? {} });
+          else end({ kind: "answered", result });
         },
         (error: unknown) => {
           if (over) emit({ type: "late", id, attempt, error });
@@ -202,16 +236,16 @@ export class Delivery<Batch, Entry> {
     });
   }
 
-  async #applied(part: Part<Batch>, result: WriteResult): Promise<readonly Shortfall<Batch>[]> {
+  async #applied(part: Part<Batch>, returned: unknown): Promise<readonly Shortfall<Batch>[]> {
     const { shape, books, clock, emit } = this.#parts;
     const { size } = part;
-    const refused = this.#plausible(result.rejected ?? [], size.entries);
+    const warn = (error: unknown): void => emit({ type: "warning", error });
+    const told = readResult(returned, size.entries, warn);
+    const { rejected: refused, statements, duplicate } = told;
     const items = refused.reduce(
       (n, { index }) => n - shape.itemsAt(part.batch, index),
       size.items,
     );
-    const statements = result.statements ?? 1;
-    const duplicate = result.duplicate === true;
     books.committed += items;
     books.statements += statements;
     if (duplicate) books.duplicates += 1;
@@ -259,28 +293,18 @@ export class Delivery<Batch, Entry> {
     });
     if (deadLetter === undefined) return shortfalls;
     for (const { index, cause } of entries) {
-      const items = shape.itemsAt(batch, index);
-      const entry = shape.entryAt(batch, index);
-      const letter = { entry, items, outcome, cause, attempts, id };
-      await this.#bounded(() => deadLetter(letter), flight.abort);
+      await this.#bounded(() => {
+        const [entry, items] = [shape.entryAt(batch, index), shape.itemsAt(batch, index)];
+        return deadLetter({ entry, items, outcome, cause, attempts, id });
+      }, flight.abort);
     }
     return shortfalls;
   }
 
-  /** A sink that names an entry twice, or one that is not there, must not upset the books. */
-  #plausible(refused: readonly RejectedEntry[], entries: number): readonly RejectedEntry[] {
-    const places = new Map(refused.map((entry) => [entry.index, entry]));
-    return [...places.values()].filter(({ index }) => {
-      const plausible = Number.isInteger(index) && index >= 0 && index < entries;
-      if (!plausible) {
-        const error = new Error(`the sink rejected entry ${index} of a batch of ${entries}`);
-        this.#parts.emit({ type: "warning", error });
-      }
-      return plausible;
-    });
-  }
-
-  /** Awaits `work` for at most writeTimeoutMs, or until `abort`; its failure becomes a warning. */
+  /**
+   * Awaits `work` for at most writeTimeoutMs, or until `abort`; its failure becomes a warning. After
+   * `abort` it is begun and not awaited.
+   */
   async #bounded(work: () => unknown, abort: AbortSignal): Promise<void> {
     const { clock, settings, emit } = this.#parts;
     const timeoutMs = settings().writeTimeoutMs;
@@ -302,6 +326,7 @@ export class Delivery<Batch, Entry> {
         () => end(),
         (error: unknown) => end(error ?? new Error("deadLetter failed without an error")),
       );
+      if (abort.aborted) onAbort();
     });
   }
 }

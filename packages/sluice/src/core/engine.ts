@@ -7,13 +7,14 @@ import type { Batcher, CloseOptions, FlushOptions, WaitOptions } from "./batcher
 import { type Books, openBooks, type Stats } from "./books.ts";
 import { Circuit } from "./circuit.ts";
 import { Delivery } from "./delivery.ts";
+import { detached } from "./detached.ts";
 import { type Landing, Lane } from "./lane.ts";
 import {
   type BatcherOptions,
   checkTimeout,
   type Limits,
+  mergeLimits,
   type Parts,
-  refuseFixed,
   resolveLimits,
   resolveParts,
   type Settings,
@@ -27,6 +28,7 @@ import {
   sumLandings,
   undelivered,
 } from "./reports.ts";
+import { race, receipt } from "./waits.ts";
 
 type Taken<Item, Batch> = (lane: Lane<Item, Batch>) => void;
 
@@ -48,7 +50,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   constructor(options: BatcherOptions<Item, Batch, Entry>) {
     const parts = resolveParts(options);
     this.#parts = parts;
-    this.#limits = options;
+    this.#limits = { ...options };
     this.#settings = resolveLimits(options, parts.shape.keyed);
     this.name = parts.name;
     const { clock, random, shape, sink, deadLetter } = parts;
@@ -81,7 +83,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   async deliver(item: Item, { signal }: WaitOptions = {}): Promise<Receipt> {
     const landings: Promise<Receipt>[] = [];
     const fate = await this.#enter(item, signal, (lane) => {
-      const landing = this.#landing(lane, signal);
+      const landing = receipt(lane, signal);
       landing.catch(() => undefined); // the caller sees it below, a tick later
       landings.push(landing);
     });
@@ -95,14 +97,14 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const { clock } = this.#parts;
     const startedAt = clock.now();
     options.signal?.throwIfAborted();
+    const timeoutMs = checkTimeout(options.timeoutMs, Infinity);
     const landings: Landing<Batch>[] = [];
     const pending = this.#flushLanes("flush").map(async (landing) => landings.push(await landing));
     const report = (): FlushStats => {
       const { abandoned: _, ...figures } = sumLandings(landings);
       return { ...figures, durationMs: clock.now() - startedAt };
     };
-    const timeoutMs = checkTimeout(options.timeoutMs, Infinity);
-    const ended = await this.#race(Promise.all(pending), timeoutMs, options.signal);
+    const ended = await race(clock, Promise.all(pending), timeoutMs, options.signal);
     if (ended === "timeout") {
       const waits = `${pending.length - landings.length} of ${pending.length} batches are on their way`;
       throw new SluiceError(
@@ -144,12 +146,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   }
 
   configure(limits: Limits): void {
-    refuseFixed(limits);
-    const merged: Limits = {
-      ...this.#limits,
-      ...limits,
-      retry: { ...this.#limits.retry, ...limits.retry },
-    };
+    const merged = mergeLimits(this.#limits, limits);
     this.#settings = resolveLimits(merged, this.#parts.shape.keyed);
     this.#limits = merged;
     for (const lane of this.#lanes) lane.reconfigure();
@@ -180,6 +177,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     accumulator.measure(item);
     if (accumulator.addsEntries > 0) {
       this.#measured = accumulator;
+      this.#refuseTooLarge(accumulator);
       if (!first && this.#admission.waiting > 0) return false;
       if (!this.#fits(accumulator)) return false;
       lane.extend();
@@ -209,7 +207,8 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   /** Applies the overflow policy to the item measured last, for which there is no room. */
   #overflow(item: Item, taken?: Taken<Item, Batch>): "taken" | "dropped" | "refused" {
     const { overflow } = this.#settings;
-    if (overflow === "drop-oldest") {
+    this.#hurry(true);
+    if (overflow === "drop-oldest" && this.#fits(this.#measured, true)) {
       while (this.#dropOldest()) {
         if (this.#offer(item, taken, true)) return "taken";
       }
@@ -234,19 +233,25 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     return oldest.dropOldest(() => droppedError("newer items needed its room"));
   }
 
-  #fits({ addsEntries, addsBytes }: Accumulator<Item, Batch>): boolean {
+  #refuseTooLarge({ addsEntries, addsBytes }: Accumulator<Item, Batch>): void {
     const { maxBufferedEntries, maxBufferedBytes } = this.#settings;
-    if (addsEntries > maxBufferedEntries || addsBytes > maxBufferedBytes) {
-      throw new SluiceError(
-        "SLUICE_ERR_ITEM_TOO_LARGE",
-        `${this.name}: an item of ${addsEntries} entries and ${addsBytes} bytes can never fit: ` +
-          `maxBufferedEntries is ${maxBufferedEntries}, maxBufferedBytes is ${maxBufferedBytes}`,
-      );
-    }
-    return (
-      this.#sum((lane) => lane.heldEntries) + addsEntries <= maxBufferedEntries &&
-      this.#sum((lane) => lane.heldBytes) + addsBytes <= maxBufferedBytes
+    if (addsEntries <= maxBufferedEntries && addsBytes <= maxBufferedBytes) return;
+    throw new SluiceError(
+      "SLUICE_ERR_ITEM_TOO_LARGE",
+      `${this.name}: an item of ${addsEntries} entries and ${addsBytes} bytes can never fit: ` +
+        `maxBufferedEntries is ${maxBufferedEntries}, maxBufferedBytes is ${maxBufferedBytes}`,
     );
+  }
+
+  /** Whether there is room, or would be if all that is gathered were `dropped`. */
+  #fits({ addsEntries, addsBytes }: Accumulator<Item, Batch>, dropped = false): boolean {
+    const { maxBufferedEntries, maxBufferedBytes } = this.#settings;
+    let [entries, bytes] = [addsEntries, addsBytes];
+    for (const { heldEntries, heldBytes, accumulator } of this.#lanes) {
+      entries += heldEntries - (dropped ? accumulator.entries : 0);
+      bytes += heldBytes - (dropped ? accumulator.bytes : 0);
+    }
+    return entries <= maxBufferedEntries && bytes <= maxBufferedBytes;
   }
 
   #onRoom(): void {
@@ -254,11 +259,13 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     if (this.#admission.waiting > 0) this.#hurry();
   }
 
-  /** Producers wait for room: nothing that is gathered may rest until it is due. */
-  #hurry(): void {
+  /** There is no room: nothing that is gathered may rest until it is due, least of all in idle lanes. */
+  #hurry(idleOnly = false): void {
     const { maxBufferedEntries } = this.#settings;
     const full = this.#sum((lane) => lane.heldEntries) >= maxBufferedEntries;
-    for (const lane of this.#lanes) lane.hurry(full ? "entries" : "bytes");
+    for (const lane of this.#lanes) {
+      if (lane.idle || !idleOnly) lane.hurry(full ? "entries" : "bytes");
+    }
   }
 
   #laneOf(item: Item): Lane<Item, Batch> {
@@ -266,25 +273,6 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     if (this.#lanes.length === 1) return first;
     const partition = this.#parts.shape.partition(item) ?? this.#nextLane++;
     return this.#lanes[partition % this.#lanes.length] ?? first;
-  }
-
-  #landing(lane: Lane<Item, Batch>, signal: AbortSignal | undefined): Promise<Receipt> {
-    return new Promise<Receipt>((resolve, reject) => {
-      const onAbort = (): void => reject(signal?.reason);
-      signal?.addEventListener("abort", onAbort, { once: true });
-      let open = 0;
-      let failed: SluiceError | undefined;
-      const watched = lane.watchFolded((landing, ordinal) => {
-        failed ??= landing.errorOf(ordinal);
-        open -= 1;
-        if (open > 0) return;
-        signal?.removeEventListener("abort", onAbort);
-        const { attempts, items, entries } = landing;
-        if (failed === undefined) resolve({ attempts, items, entries });
-        else reject(failed);
-      });
-      open = watched;
-    });
   }
 
   #flushLanes(reason: "flush" | "close"): Promise<Landing<Batch>>[] {
@@ -296,9 +284,11 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const startedAt = clock.now();
     this.#admission.rejectAll(() => this.#closed());
     const drained = Promise.all(this.#flushLanes("close"));
-    if ((await this.#race(drained, timeoutMs)) === "timeout") {
+    if ((await race(clock, drained, timeoutMs)) === "timeout") {
       const reason = this.#closed();
-      for (const lane of this.#lanes) lane.abort(reason);
+      detached(() => {
+        for (const lane of this.#lanes) lane.abort(reason);
+      });
     }
     const landings = await drained;
     const { items, committed, deadLettered, abandoned, unknown } = sumLandings(landings);
@@ -314,30 +304,6 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
       undelivered: undelivered(landings),
       stats: this.stats(),
     };
-  }
-
-  /** Waits for `work`, for at most `timeoutMs`. An abort of `signal` rejects with its reason. */
-  async #race(
-    work: Promise<unknown>,
-    timeoutMs: number,
-    signal?: AbortSignal,
-  ): Promise<"done" | "timeout"> {
-    const { clock } = this.#parts;
-    return new Promise((resolve, reject) => {
-      const end = (settle: () => void): void => {
-        if (timer !== undefined) clock.cancel(timer);
-        signal?.removeEventListener("abort", onAbort);
-        settle();
-      };
-      const onAbort = (): void => end(() => reject(signal?.reason));
-      const onTimeout = (): void => end(() => resolve("timeout"));
-      const timer = timeoutMs === Infinity ? undefined : clock.schedule(onTimeout, timeoutMs);
-      signal?.addEventListener("abort", onAbort);
-      work.then(
-        () => end(() => resolve("done")),
-        (error: unknown) => end(() => reject(error)),
-      );
-    });
   }
 
   #sum(of: (lane: Lane<Item, Batch>) => number): number {

@@ -1,7 +1,7 @@
 import type { Clock, Random, Timer } from "../clock.ts";
 import type { SluiceError } from "../errors.ts";
 import type { FlushReason, UnnamedEvent } from "../events.ts";
-import type { Accumulator, Sealed, Shape } from "../shapes/shape.ts";
+import type { Accumulator, Sealed, Shape, Size } from "../shapes/shape.ts";
 import type { Books } from "./books.ts";
 import type { Delivery } from "./delivery.ts";
 import { detached } from "./detached.ts";
@@ -77,6 +77,11 @@ export class Lane<Item, Batch> {
     this.#parts = parts;
   }
 
+  /** Nothing is in flight or about to be. */
+  get idle(): boolean {
+    return !this.#running;
+  }
+
   get heldItems(): number {
     return this.accumulator.items + (this.#inFlight?.items ?? 0);
   }
@@ -142,12 +147,12 @@ export class Lane<Item, Batch> {
     segment.first += 1;
     segment.entries -= 1;
     segment.bytes = Math.max(0, segment.bytes - size.bytes);
-    this.#parts.emit({ type: "dropped", reason: "drop-oldest", ...size });
     if (segment.entries === 0) {
       this.#segments.shift();
       this.#rearm();
       this.#land(segment, undefined, undefined, 0);
     }
+    this.#parts.emit({ type: "dropped", reason: "drop-oldest", ...size });
     return true;
   }
 
@@ -262,13 +267,15 @@ export class Lane<Item, Batch> {
     const flight = { segment, items, entries, bytes };
     this.#inFlight = flight;
     this.#seq += 1;
-    const id = { writer, seq: this.#seq };
+    const id = Object.freeze({ writer, seq: this.#seq });
     const ageMs = clock.now() - segment.firstAt;
     emit({ type: "sealed", id, reason, ageMs, items, entries, bytes });
     const release = (released: number): void => {
       flight.items -= released;
     };
-    const settlement = await delivery.deliver({ batch, id, abort: this.#abort.signal, release });
+    const rest = (): Size => flight;
+    const abort = this.#abort.signal;
+    const settlement = await delivery.deliver({ batch, id, abort, release, rest });
     this.#inFlight = undefined;
     books.batches += 1;
     books.entries += entries;

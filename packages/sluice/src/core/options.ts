@@ -121,7 +121,7 @@ const RETRY = ["baseDelayMs", "maxDelayMs", "circuitAfter"];
 export function resolveLimits(limits: Limits, keyed: boolean): Settings {
   const maxEntries = count("maxEntries", limits.maxEntries, 1_000);
   const maxBytes = count("maxBytes", limits.maxBytes, 4 * MIB);
-  const retry = limits.retry ?? {};
+  const { retry = {}, overflow = "wait" } = limits;
   refuseUnknown(retry, RETRY, "retry.");
   const baseDelayMs = duration("retry.baseDelayMs", retry.baseDelayMs, 100, 1);
   const deliveryTimeoutMs = duration(
@@ -145,7 +145,7 @@ export function resolveLimits(limits: Limits, keyed: boolean): Settings {
       limits.maxBufferedBytes,
       Math.max(64 * MIB, 4 * maxBytes),
     ),
-    overflow: limits.overflow ?? "wait",
+    overflow,
     retry: {
       baseDelayMs,
       maxDelayMs: duration("retry.maxDelayMs", retry.maxDelayMs, Math.max(30_000, baseDelayMs), 1),
@@ -186,9 +186,6 @@ export interface Parts<Item, Batch, Entry> {
 export function resolveParts<Item, Batch, Entry>(
   options: BatcherOptions<Item, Batch, Entry>,
 ): Parts<Item, Batch, Entry> {
-  if (typeof options !== "object" || options === null) {
-    throw invalidOption("the options", "an object", options);
-  }
   refuseUnknown(options, [...FIXED, ...LIMITS]);
   const { shape, sink, deadLetter, observe, random } = options;
   if (typeof shape?.accumulator !== "function") {
@@ -197,13 +194,18 @@ export function resolveParts<Item, Batch, Entry>(
   if (typeof sink !== "function" && typeof sink?.write !== "function") {
     throw invalidOption("sink", "a function or an object with write()", sink);
   }
-  const name = options.name ?? shape.kind;
+  const { name = shape.kind, clock = systemClock } = options;
   if (typeof name !== "string" || name === "" || /[\0\ud800-\udfff]/u.test(name)) {
     throw invalidOption("name", "a non-empty string without NUL or lone surrogates", name);
   }
   for (const [option, value] of Object.entries({ deadLetter, observe, random })) {
     if (value !== undefined && typeof value !== "function") {
       throw invalidOption(option, "a function", value);
+    }
+  }
+  for (const method of ["now", "epochMs", "schedule", "cancel"] as const) {
+    if (typeof clock?.[method] !== "function") {
+      throw invalidOption("clock", `an object with ${method}()`, clock);
     }
   }
   return {
@@ -213,13 +215,17 @@ export function resolveParts<Item, Batch, Entry>(
     lanes: count("lanes", options.lanes, 1, 1_024),
     deadLetter,
     observe,
-    clock: options.clock ?? systemClock,
+    clock,
     random: random ?? systemRandom,
   };
 }
 
 /** Refuses names in `options` that are not in `known`. */
 export function refuseUnknown(options: object, known: readonly string[], prefix = ""): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    const what = prefix.endsWith(".") ? prefix.slice(0, -1) : `${prefix}the options`;
+    throw invalidOption(what, "an object", options);
+  }
   const unknown = Object.keys(options).find((option) => !known.includes(option));
   if (unknown === undefined) return;
   throw new SluiceError(
@@ -228,9 +234,18 @@ export function refuseUnknown(options: object, known: readonly string[], prefix 
   );
 }
 
-/** Refuses options of `configure` that are not limits. */
-export function refuseFixed(limits: object): void {
-  refuseUnknown(limits, LIMITS);
+/** The limits after `configure(changes)`. Refuses options that are not limits. */
+export function mergeLimits(limits: Limits, changes: Limits): Limits {
+  refuseUnknown(changes, LIMITS);
+  const { retry = {}, ...others } = changes;
+  refuseUnknown(retry, RETRY, "retry.");
+  return { ...limits, ...given(others), retry: { ...limits.retry, ...given(retry) } };
+}
+
+/** The options that are there: one that is `undefined` is not given, and changes nothing. */
+function given<Options extends object>(options: Options): Partial<Options> {
+  const pairs = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(pairs) as Partial<Options>;
 }
 
 /** Checks the `timeoutMs` of a call. */

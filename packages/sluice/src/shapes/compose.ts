@@ -1,4 +1,5 @@
 import { type ErrorCode, quote, SluiceError } from "../errors.ts";
+import { fieldOf } from "./field.ts";
 import type { Accumulator, Sealed, Shape, Size } from "./shape.ts";
 
 /** The shapes to compose, by part name. */
@@ -38,6 +39,12 @@ type PartList = readonly (readonly [name: string, shape: Shape<unknown, unknown>
 export function compose<const P extends Parts>(
   parts: P,
 ): Shape<ComposedItem<P>, ComposedBatch<P>, ComposedEntry> {
+  if (typeof parts !== "object" || parts === null || Array.isArray(parts)) {
+    throw usage(
+      "SLUICE_ERR_OPTION_INVALID",
+      `the parts must be an object of shapes; received ${quote(parts)}`,
+    );
+  }
   const list = Object.entries(parts) as PartList;
   for (const [name, shape] of list) {
     if (typeof shape?.accumulator === "function") continue;
@@ -74,8 +81,9 @@ function composedShape(parts: PartList): Shape<Batches, Batches, ComposedEntry> 
     keyed: parts.every(([, { keyed }]) => keyed),
     accumulator: () => new ComposedAccumulator(parts),
     partition: (item) => {
-      const present = parts.find(([name]) => item?.[name] !== undefined);
-      return present?.[1].partition(item[present[0]]);
+      if (typeof item !== "object" || item === null) return undefined;
+      const present = parts.find(([name]) => fieldOf(item, name) !== undefined);
+      return present?.[1].partition(fieldOf(item, present[0]));
     },
     size,
     entryAt: (batch, index) => {
@@ -159,11 +167,16 @@ class ComposedAccumulator implements Accumulator<Batches, Batches> {
       const message = `unknown part ${quote(unknown)}; the parts are ${known.join(", ")}`;
       throw usage("SLUICE_ERR_ITEM_UNKNOWN_FIELD", message);
     }
-    const present = this.#parts.filter(({ name }) => item[name] !== undefined);
+    const present: Gathered[] = [];
+    for (const part of this.#parts) {
+      const value = fieldOf(item, part.name);
+      if (value === undefined) continue;
+      part.accumulator.measure(value);
+      present.push(part);
+    }
     if (present.length === 0) {
       throw usage("SLUICE_ERR_ITEM_INVALID", `an item needs one of its parts: ${known.join(", ")}`);
     }
-    for (const { name, accumulator } of present) accumulator.measure(item[name]);
     this.#present = present;
     [this.addsItems, this.addsEntries, this.addsBytes] = [0, 0, 0];
     for (const { accumulator } of present) {

@@ -3,6 +3,7 @@
  * code is several times faster to read than one out of a list. Where generating code is forbidden
  * (`--disallow-code-generation-from-strings`) loops do the same.
  */
+import { fieldOf, isInherited } from "./field.ts";
 import { type KeyedEntry, type KeyedFields, later } from "./keyed-batch.ts";
 
 /** An entry that still folds, and its place. How it keeps its key and sums, only its access knows. */
@@ -15,19 +16,24 @@ export interface Slot {
 /** Slots by key part, one map within the other. */
 export type Level = Map<string, Level | Slot>;
 
-type Fields = Readonly<Record<string, unknown>>;
+/** The fields of an item, read once: those of the key, then the sums, then the times. */
+export type Values = readonly unknown[];
 
 /** Reads items of one keyed shape, and keeps its slots. */
 export interface KeyedAccess {
   /**
-   * The slot of an item whose key is held and whose every field is in order. `undefined` means no
-   * more than: look closely.
+   * Adds an item to the slot of its key, if the key is held and every field is in order. `undefined`
+   * means no more than: nothing was added, look closely.
    */
-  find(root: Level, item: Fields): Slot | undefined;
-  /** A slot for the key of an item that is in order; the item itself is not added. */
-  open(item: Fields, bytes: number, ordinal: number): Slot;
-  /** Adds an item that is in order to its slot. */
-  fold(slot: Slot, item: Fields): void;
+  absorb(root: Level, item: object): Slot | undefined;
+  /** The slot of values whose key is held and that are in order; `undefined` as with `absorb`. */
+  find(root: Level, values: Values): Slot | undefined;
+  /** Reads each field once: an item with getters cannot change its mind afterwards. */
+  read(item: object): Values;
+  /** A slot for the key of values that are in order; they are not added yet. */
+  open(values: Values, bytes: number, ordinal: number): Slot;
+  /** Adds values that are in order to their slot. */
+  fold(slot: Slot, values: Values): void;
   /** The slot as an entry of a batch. */
   entry(slot: Slot): KeyedEntry;
 }
@@ -46,65 +52,78 @@ export function keyedAccess(fields: KeyedFields): KeyedAccess {
 const MIN_TIME = -62_135_596_800_000;
 const MAX_TIME = 253_402_300_799_999;
 
+/** The milliseconds of a time; NaN of what only looks like a `Date`. */
+function millis(value: unknown): unknown {
+  if (!(value instanceof Date)) return value;
+  try {
+    return Date.prototype.getTime.call(value);
+  } catch {
+    return Number.NaN;
+  }
+}
+
 /** Whether `value` is a time that every store can keep. */
 export function isTime(value: unknown): value is Date | number {
-  const time = value instanceof Date ? value.getTime() : value;
+  const time = millis(value);
   return typeof time === "number" && time >= MIN_TIME && time <= MAX_TIME;
 }
 
 const latest = (a: number | null | undefined, b: unknown): number | null =>
-  later(a ?? null, Number(b) + 0); // + 0: never -0
+  later(a ?? null, Number(millis(b)) + 0); // + 0: never -0
 
 /**
  * A slot is one flat object: finding it is the one memory access that an add must pay for. Field
  * names enter the code as JSON strings only, so no name can be anything but a name.
  */
-function generatedAccess({ key, sum, last }: KeyedFields): KeyedAccess {
-  const field = (name: string): string => `item[${JSON.stringify(name)}]`;
-  const each = (names: readonly string[], line: (name: string, index: number) => string): string =>
-    names.map(line).join("\n    ");
+export function generatedAccess({ key, sum, last }: KeyedFields): KeyedAccess {
+  const names = [...key, ...sum, ...last];
+  const field = (name: string): string => {
+    const text = JSON.stringify(name);
+    return isInherited(name)
+      ? `(hasOwn(item, ${text}) ? item[${text}] : undefined)`
+      : `item[${text}]`;
+  };
+  const each = <T>(of: readonly T[], line: (value: T, index: number) => string): string =>
+    of.map(line).join("\n    ");
+  // v0, v1, … are the values; those of sums and times begin where those before them end.
+  const s = (index: number): string => `v${key.length + index}`;
+  const l = (index: number): string => `v${key.length + sum.length + index}`;
+  const values = names.map((_, index) => `v${index}`).join(", ");
+  const fold = `${each(sum, (_, i) => `if (${s(i)} !== undefined) slot.s${i} += ${s(i)};`)}
+    ${each(last, (_, i) => `if (${l(i)} !== undefined) slot.l${i} = latest(slot.l${i}, ${l(i)});`)}
+    slot.items += 1;`;
+  const find = `let slot = root;
+    ${each(key, (_, i) => `slot = slot.get(v${i}); if (slot === undefined) return undefined;`)}
+    ${each(sum, (_, i) => `if (${s(i)} !== undefined && !(isInteger(${s(i)}) && isInteger(slot.s${i} + ${s(i)}))) return undefined;`)}
+    ${each(last, (_, i) => `if (${l(i)} !== undefined && !isTime(${l(i)})) return undefined;`)}`;
   const code = `return {
-  find(root, item) {
-    let value, slot = root, present = ${key.length};
-    ${each(key, (name) => `slot = slot.get(${field(name)}); if (slot === undefined) return undefined;`)}
-    ${each(
-      sum,
-      (name, index) => `value = ${field(name)};
-    if (value !== undefined) {
-      if (!Number.isSafeInteger(value)) return undefined;
-      if (!Number.isSafeInteger(slot.s${index} + value)) return undefined;
-      present += 1;
-    }`,
-    )}
-    ${each(
-      last,
-      (name) => `value = ${field(name)};
-    if (value !== undefined) { if (!isTime(value)) return undefined; present += 1; }`,
-    )}
-    for (const _ in item) present -= 1;
-    return present === 0 ? slot : undefined;
+  absorb(root, item) {
+    ${each(names, (name, index) => `const v${index} = ${field(name)};`)}
+    for (const name in item) switch (name) {
+      ${each(names, (name) => `case ${JSON.stringify(name)}:`)} continue;
+      default: return undefined;
+    }
+    ${find}
+    ${fold}
+    return slot;
   },
-  open(item, bytes, ordinal) {
+  find(root, [${values}]) {
+    ${find}
+    return slot;
+  },
+  read(item) {
+    return [${names.map(field).join(", ")}];
+  },
+  open([${values}], bytes, ordinal) {
     return {
-      ${each(key, (name, index) => `k${index}: ${field(name)},`)}
+      ${each(key, (_, index) => `k${index}: v${index},`)}
       ${each(sum, (_, index) => `s${index}: 0,`)}
       ${each(last, (_, index) => `l${index}: null,`)}
       items: 0, bytes, ordinal,
     };
   },
-  fold(slot, item) {
-    let value;
-    ${each(
-      sum,
-      (name, index) => `value = ${field(name)};
-    if (value !== undefined) slot.s${index} += value;`,
-    )}
-    ${each(
-      last,
-      (name, index) => `value = ${field(name)};
-    if (value !== undefined) slot.l${index} = latest(slot.l${index}, value);`,
-    )}
-    slot.items += 1;
+  fold(slot, [${values}]) {
+    ${fold}
   },
   entry(slot) {
     return {
@@ -115,12 +134,10 @@ function generatedAccess({ key, sum, last }: KeyedFields): KeyedAccess {
     };
   },
 };`;
-  // oxlint-disable-next-line no-new-func
-  const make = new Function("isTime", "latest", code) as (
-    time: typeof isTime,
-    newest: typeof latest,
+  const make = new Function("isTime", "latest", "isInteger", "hasOwn", code) as (
+    ...helpers: readonly unknown[]
   ) => KeyedAccess;
-  return make(isTime, latest);
+  return make(isTime, latest, Number.isSafeInteger, Object.hasOwn);
 }
 
 interface LoopingSlot extends Slot {
@@ -129,36 +146,51 @@ interface LoopingSlot extends Slot {
   readonly last: (number | null)[];
 }
 
-/** The same as loops. Exported for its tests alone. */
+/** The same as loops. Both are exported for their tests alone. */
 export function loopingAccess({ key, sum, last }: KeyedFields): KeyedAccess {
+  const names = [...key, ...sum, ...last];
+  const known = new Set(names);
+  const read = (item: object): Values => names.map((name) => fieldOf(item, name));
+  const fold = (slot: Slot, values: Values): void => {
+    const { sums, last: times } = slot as LoopingSlot;
+    let at = key.length;
+    for (const index of sum.keys()) sums[index] = (sums[index] ?? 0) + Number(values[at++] ?? 0);
+    for (const index of last.keys()) {
+      const value = values[at++];
+      if (value !== undefined) times[index] = latest(times[index], value);
+    }
+    slot.items += 1;
+  };
+  const find = (root: Level, values: Values): LoopingSlot | undefined => {
+    let level: Level | Slot | undefined = root;
+    for (const index of key.keys()) {
+      level = (level as Level).get(values[index] as string);
+      if (level === undefined) return undefined;
+    }
+    const slot = level as LoopingSlot;
+    let at = key.length;
+    for (const held of slot.sums) {
+      const value = values[at++];
+      if (value === undefined) continue;
+      if (!Number.isSafeInteger(value)) return undefined;
+      if (!Number.isSafeInteger(held + Number(value))) return undefined;
+    }
+    const times = values.slice(at);
+    return times.every((time) => time === undefined || isTime(time)) ? slot : undefined;
+  };
   return {
-    find(root, item) {
-      let level: Level | Slot | undefined = root;
-      for (const name of key) {
-        level = (level as Level).get(item[name] as string);
-        if (level === undefined) return undefined;
-      }
-      const slot = level as LoopingSlot;
-      let present = key.length;
-      for (const [index, name] of sum.entries()) {
-        const value = item[name];
-        if (value === undefined) continue;
-        if (!Number.isSafeInteger(value)) return undefined;
-        if (!Number.isSafeInteger((slot.sums[index] ?? 0) + Number(value))) return undefined;
-        present += 1;
-      }
-      for (const name of last) {
-        const value = item[name];
-        if (value === undefined) continue;
-        if (!isTime(value)) return undefined;
-        present += 1;
-      }
-      for (const _ in item) present -= 1;
-      return present === 0 ? slot : undefined;
+    absorb(root, item) {
+      const values = read(item);
+      for (const name in item) if (!known.has(name)) return undefined;
+      const slot = find(root, values);
+      if (slot !== undefined) fold(slot, values);
+      return slot;
     },
-    open(item, bytes, ordinal): LoopingSlot {
+    find,
+    read,
+    open(values, bytes, ordinal): LoopingSlot {
       return {
-        key: key.map((name) => item[name] as string),
+        key: values.slice(0, key.length) as string[],
         sums: sum.map(() => 0),
         last: last.map(() => null),
         items: 0,
@@ -166,19 +198,10 @@ export function loopingAccess({ key, sum, last }: KeyedFields): KeyedAccess {
         ordinal,
       };
     },
-    fold(slot, item) {
-      const { sums, last: times } = slot as LoopingSlot;
-      for (const [index, name] of sum.entries()) {
-        sums[index] = (sums[index] ?? 0) + Number(item[name] ?? 0);
-      }
-      for (const [index, name] of last.entries()) {
-        if (item[name] !== undefined) times[index] = latest(times[index], item[name]);
-      }
-      slot.items += 1;
-    },
+    fold,
     entry(slot) {
       const { key: parts, sums, last: times, items } = slot as LoopingSlot;
-      return { key: parts, sums, last: times, items };
+      return { key: parts, sums: [...sums], last: [...times], items };
     },
   };
 }

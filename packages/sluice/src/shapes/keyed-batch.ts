@@ -69,7 +69,7 @@ function mergeEntry(a: KeyedEntry, b: KeyedEntry): KeyedEntry {
     );
   }
   const last = a.last.map((time, index) => later(time, b.last[index] ?? null));
-  return { key: a.key, sums, last, items: a.items + b.items };
+  return freezeEntry({ key: a.key, sums, last, items: a.items + b.items });
 }
 
 export function split(
@@ -81,6 +81,14 @@ export function split(
 
 export function freeze(fields: KeyedFields, entries: readonly KeyedEntry[]): KeyedBatch {
   return Object.freeze({ fields, entries: Object.freeze(entries) });
+}
+
+/** What is sealed stays as it is, whatever a sink does with it. */
+export function freezeEntry(entry: KeyedEntry): KeyedEntry {
+  Object.freeze(entry.key);
+  Object.freeze(entry.sums);
+  Object.freeze(entry.last);
+  return Object.freeze(entry);
 }
 
 export function entryAt({ entries }: KeyedBatch, index: number): KeyedEntry {
@@ -122,10 +130,13 @@ export function decode(kind: string, fields: KeyedFields, bytes: Uint8Array): Ke
   try {
     const rows: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
     if (!Array.isArray(rows)) throw new TypeError("not a list of entries");
-    return freeze(
-      fields,
-      rows.map((row: unknown) => decodeEntry(fields, row)),
-    );
+    const entries = rows.map((row: unknown) => decodeEntry(fields, row));
+    for (const [index, entry] of entries.entries()) {
+      const before = entries[index - 1];
+      if (before === undefined || compareEntries(before, entry) < 0) continue;
+      throw new TypeError(`key ${quote(entry.key)} is out of order`);
+    }
+    return freeze(fields, entries);
   } catch (cause) {
     throw new SluiceError("SLUICE_ERR_BATCH_INVALID", `${kind}: these bytes are no batch`, {
       cause,
@@ -141,8 +152,9 @@ function decodeEntry(fields: KeyedFields, row: unknown): KeyedEntry {
     last: listOf(last, fields.last.length, (time) => time === null || Number.isFinite(time)),
     items: items as number,
   };
-  if (!Number.isSafeInteger(items)) throw new TypeError(`bad item count ${quote(items)}`);
-  return entry as KeyedEntry;
+  if (!Number.isSafeInteger(items) || entry.items < 1)
+    throw new TypeError(`bad item count ${quote(items)}`);
+  return freezeEntry(entry as KeyedEntry);
 }
 
 function listOf(value: unknown, length: number, fits: (part: unknown) => boolean): unknown[] {

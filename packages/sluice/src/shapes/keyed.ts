@@ -7,13 +7,21 @@
  */
 import { type ErrorCode, quote, SluiceError } from "../errors.ts";
 import { refuseUnknown } from "../core/options.ts";
-import { isTime, type KeyedAccess, keyedAccess, type Level, type Slot } from "./keyed-access.ts";
+import {
+  isTime,
+  type KeyedAccess,
+  keyedAccess,
+  type Level,
+  type Slot,
+  type Values,
+} from "./keyed-access.ts";
 import {
   compareEntries,
   decode,
   encode,
   entryAt,
   freeze,
+  freezeEntry,
   type KeyedBatch,
   type KeyedFields,
   mergeEntries,
@@ -28,6 +36,7 @@ import { byteLength, textFault } from "./text.ts";
 /** What the keyed shapes take. */
 export interface KeyedOptions {
   readonly key: readonly string[];
+  /** Of `sums` alone. */
   readonly sum?: readonly string[] | undefined;
   readonly last?: readonly string[] | undefined;
   readonly maxKeyBytes?: number | undefined;
@@ -40,12 +49,13 @@ export function keyedShape<Item extends object>(
   kind: string,
   options: KeyedOptions,
 ): Shape<Item, KeyedBatch, Record<string, unknown>> {
-  refuseUnknown(options, ["key", "sum", "last", "maxKeyBytes"], `${kind}: `);
-  const fields: KeyedFields = {
+  const last = ["last", "maxKeyBytes"];
+  refuseUnknown(options, kind === "sums" ? ["key", "sum", ...last] : ["key", ...last], `${kind}: `);
+  const fields: KeyedFields = Object.freeze({
     key: fieldNames(kind, "key", options.key),
-    sum: fieldNames(kind, "sum", options.sum ?? []),
-    last: fieldNames(kind, "last", options.last ?? []),
-  };
+    sum: fieldNames(kind, "sum", kind === "sums" ? options.sum : []),
+    last: fieldNames(kind, "last", options.last === undefined ? [] : options.last),
+  });
   const all = [...fields.key, ...fields.sum, ...fields.last];
   const twice = all.find((name, index) => all.indexOf(name) !== index);
   if (twice !== undefined) {
@@ -54,7 +64,7 @@ export function keyedShape<Item extends object>(
   if (fields.key.length === 0) {
     throw usage("SLUICE_ERR_OPTION_INVALID", `${kind}: key needs at least one field`);
   }
-  const maxKeyBytes = options.maxKeyBytes ?? 1_024;
+  const { maxKeyBytes = 1_024 } = options;
   if (!Number.isInteger(maxKeyBytes) || maxKeyBytes < 1) {
     const message = `${kind}: maxKeyBytes must be a whole number above 0; received ${quote(maxKeyBytes)}`;
     throw usage("SLUICE_ERR_OPTION_INVALID", message);
@@ -83,6 +93,7 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
   addsBytes = 0;
   readonly #kind: string;
   readonly #fields: KeyedFields;
+  readonly #known: ReadonlySet<string>;
   readonly #access: KeyedAccess;
   readonly #maxKeyBytes: number;
   #root: Level = new Map();
@@ -90,13 +101,14 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
   /** How many slots at the front have been dropped and await removal. */
   #gone = 0;
   #nextOrdinal = 0;
-  /** What `measure` found: the item, and its slot where the key is held. */
-  #item: Fields | undefined;
+  /** What `measure` found: the item's fields, and its slot where the key is held. */
+  #values: Values | undefined;
   #slot: Slot | undefined;
 
   constructor(kind: string, fields: KeyedFields, maxKeyBytes: number, access: KeyedAccess) {
     this.#kind = kind;
     this.#fields = fields;
+    this.#known = new Set([...fields.key, ...fields.sum, ...fields.last]);
     this.#access = access;
     this.#maxKeyBytes = maxKeyBytes;
   }
@@ -106,42 +118,42 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
   }
 
   measure(added: Item): void {
-    if (typeof added !== "object" || added === null) {
+    if (typeof added !== "object" || added === null || Array.isArray(added)) {
       throw this.#usage(
         "SLUICE_ERR_ITEM_INVALID",
         `an item is an object; received ${quote(added)}`,
       );
     }
-    const item = added as Fields;
-    this.#item = item;
-    this.#slot = this.#access.find(this.#root, item) ?? this.#look(item);
-    if (this.#slot !== undefined) {
+    this.#refuseUnknownFields(added as Fields);
+    const values = this.#access.read(added);
+    const slot = this.#access.find(this.#root, values) ?? this.#look(values);
+    if (slot !== undefined) {
       this.addsEntries = 0;
       this.addsBytes = 0;
     } else {
       const { sum, last } = this.#fields;
-      this.addsBytes = this.#measureKey(item) + NUMBER_BYTES * (sum.length + last.length);
+      this.addsBytes = this.#measureKey(values) + NUMBER_BYTES * (sum.length + last.length);
       this.addsEntries = 1;
     }
+    this.#values = values;
+    this.#slot = slot;
   }
 
   absorb(added: Item): boolean {
     if (typeof added !== "object" || added === null) return false;
-    const item = added as Fields;
-    const slot = this.#access.find(this.#root, item);
+    const slot = this.#access.absorb(this.#root, added);
     if (slot === undefined) return false;
-    this.#access.fold(slot, item);
     this.items += 1;
     this.#slot = slot;
     return true;
   }
 
   fold(): void {
-    if (this.#item === undefined) throw new TypeError("fold() without measure()");
-    this.#slot ??= this.#open(this.#item);
-    this.#access.fold(this.#slot, this.#item);
+    if (this.#values === undefined) throw new TypeError("fold() without measure()");
+    this.#slot ??= this.#open(this.#values);
+    this.#access.fold(this.#slot, this.#values);
     this.items += 1;
-    this.#item = undefined;
+    this.#values = undefined;
   }
 
   ordinals(): readonly number[] {
@@ -160,7 +172,7 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
       this.#compact();
     }
     const sorted = slots.map((slot) => ({
-      entry: this.#access.entry(slot),
+      entry: freezeEntry(this.#access.entry(slot)),
       ordinal: slot.ordinal,
     }));
     sorted.sort((a, b) => compareEntries(a.entry, b.entry));
@@ -185,21 +197,26 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
     return { items: slot.items, entries: 1, bytes: slot.bytes };
   }
 
-  /** The close look: throws what is wrong with the item, or finds the slot of its key, if held. */
-  #look(item: Fields): Slot | undefined {
-    const { key, sum, last } = this.#fields;
-    const known = [...key, ...sum, ...last];
+  #refuseUnknownFields(item: Fields): void {
     for (const name in item) {
-      if (known.includes(name)) continue;
-      const message = `unknown field ${quote(name)} with value ${quote(item[name])}; the fields are ${known.join(", ")}`;
+      if (this.#known.has(name)) continue;
+      const known = [...this.#known].join(", ");
+      const message = `unknown field ${quote(name)} with value ${quote(item[name])}; the fields are ${known}`;
       throw this.#usage("SLUICE_ERR_ITEM_UNKNOWN_FIELD", message);
     }
+  }
+
+  /** The close look: throws what is wrong with the values, or finds the slot of their key, if held. */
+  #look(values: Values): Slot | undefined {
+    const { key, sum, last } = this.#fields;
     let level: Level | Slot | undefined = this.#root;
-    for (const name of key) level = (level as Level | undefined)?.get(item[name] as string);
+    for (const index of key.keys()) {
+      level = (level as Level | undefined)?.get(values[index] as string);
+    }
     const slot = level as Slot | undefined;
     const held = slot === undefined ? undefined : this.#access.entry(slot);
     for (const [index, name] of sum.entries()) {
-      const value = item[name];
+      const value = values[key.length + index];
       if (value === undefined) continue;
       if (!Number.isSafeInteger(value)) {
         const message = `${quote(name)} must be a whole number within ±(2^53 - 1); received ${quote(value)}`;
@@ -210,8 +227,8 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
         throw this.#usage("SLUICE_ERR_SUM_INVALID", message);
       }
     }
-    for (const name of last) {
-      const value = item[name];
+    for (const [index, name] of last.entries()) {
+      const value = values[key.length + sum.length + index];
       if (value === undefined || isTime(value)) continue;
       const message = `${quote(name)} must be a Date or epoch milliseconds within the years 1 to 9999; received ${quote(value)}`;
       throw this.#usage("SLUICE_ERR_TIME_INVALID", message);
@@ -219,8 +236,8 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
     return slot;
   }
 
-  #open(item: Fields): Slot {
-    const slot = this.#access.open(item, this.addsBytes, this.#nextOrdinal);
+  #open(values: Values): Slot {
+    const slot = this.#access.open(values, this.addsBytes, this.#nextOrdinal);
     this.#nextOrdinal += 1;
     this.#slots.push(slot);
     this.bytes += slot.bytes;
@@ -256,10 +273,10 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
     this.#gone = 0;
   }
 
-  #measureKey(item: Fields): number {
+  #measureKey(values: Values): number {
     let bytes = 0;
-    for (const name of this.#fields.key) {
-      const part = item[name];
+    for (const [index, name] of this.#fields.key.entries()) {
+      const part = values[index];
       if (typeof part !== "string") {
         const message = `key field ${quote(name)} must be a string; received ${quote(part)}`;
         throw this.#usage("SLUICE_ERR_KEY_INVALID", message);
@@ -272,7 +289,7 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
       bytes += byteLength(part);
     }
     if (bytes > this.#maxKeyBytes) {
-      const parts = this.#fields.key.map((name) => item[name]);
+      const parts = values.slice(0, this.#fields.key.length);
       const message = `a key of ${bytes} bytes is longer than maxKeyBytes (${this.#maxKeyBytes}): ${quote(parts)}`;
       throw this.#usage("SLUICE_ERR_KEY_TOO_LONG", message);
     }
@@ -299,7 +316,8 @@ function hashKey(item: object, key: readonly string[]): number {
 }
 
 function fieldNames(kind: string, option: string, names: unknown): readonly string[] {
-  if (!Array.isArray(names) || names.some((name) => typeof name !== "string" || name === "")) {
+  const isName = (name: unknown): boolean => typeof name === "string" && name !== "";
+  if (!Array.isArray(names) || !Array.from(names).every(isName)) {
     const message = `${kind}: ${option} must be a list of field names; received ${quote(names)}`;
     throw usage("SLUICE_ERR_OPTION_INVALID", message);
   }

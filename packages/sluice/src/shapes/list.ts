@@ -1,4 +1,4 @@
-import { refuseUnknown } from "../core/options.ts";
+import { invalidOption, refuseUnknown } from "../core/options.ts";
 import { quote, SluiceError } from "../errors.ts";
 import type { Accumulator, Sealed, Shape, Size } from "./shape.ts";
 import { byteLength } from "./text.ts";
@@ -34,9 +34,17 @@ export function list<Value>(
   options: ListOptions<Value> = {},
 ): Shape<Value, readonly Value[], Value> {
   refuseUnknown(options, ["check", "bytes", "codec"], "list: ");
-  const check = options.check ?? (() => undefined);
-  const bytesOf = options.bytes ?? ((value: Value) => approximateBytes(value));
-  const codec = options.codec ?? { encode: encodeJson, decode: decodeJson<Value> };
+  const {
+    check = () => undefined,
+    bytes: bytesOf = (value: Value) => approximateBytes(value),
+    codec = { encode: encodeJson, decode: decodeJson<Value> },
+  } = options;
+  for (const [option, value] of Object.entries({ check, bytes: bytesOf })) {
+    if (typeof value !== "function") throw invalidOption(`list: ${option}`, "a function", value);
+  }
+  if (typeof codec?.encode !== "function" || typeof codec.decode !== "function") {
+    throw invalidOption("list: codec", "an object with encode() and decode()", codec);
+  }
   return {
     kind: "list",
     keyed: false,
@@ -128,8 +136,9 @@ class ListAccumulator<Value> implements Accumulator<Value, readonly Value[]> {
   #leave(end: number): number {
     let bytes = 0;
     for (let index = this.#gone; index < end; index += 1) bytes += this.#sizes[index] ?? 0;
-    this.bytes -= bytes;
     this.#gone = end;
+    // Fractions do not add up exactly: an empty list must hold nothing.
+    this.bytes = this.entries === 0 ? 0 : this.bytes - bytes;
     // Removed once they are the greater half: each value moves a bounded number of times.
     if (this.#gone * 2 >= this.#values.length) {
       this.#values = this.#values.slice(this.#gone);

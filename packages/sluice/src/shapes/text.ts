@@ -27,5 +27,5 @@ export function compareText(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** Moves the surrogates above all other units. */
-const rank = (unit: number): number => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x2000 : unit);
+/** Moves the surrogates above all other units, U+FFFF included. */
+const rank = (unit: number): number => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x2800 : unit);

@@ -76,10 +76,13 @@ export interface ClientStatsBatcher
   record(request: RequestRecord): Promise<void>;
 }
 
+/** The most bytes that the names of an entry may have: an index row of PostgreSQL ends at 2,704. */
+const maxKeyBytes = 2_048;
+
 const shape = compose({
-  clients: sums(CLIENT_FIELDS),
-  tables: sums(TABLE_FIELDS),
-  seen: distinct({ key: ["client_name"], last: ["last_seen_at"] }),
+  clients: sums({ ...CLIENT_FIELDS, maxKeyBytes }),
+  tables: sums({ ...TABLE_FIELDS, maxKeyBytes }),
+  seen: distinct({ key: ["client_name"], last: ["last_seen_at"], maxKeyBytes }),
 });
 
 /**

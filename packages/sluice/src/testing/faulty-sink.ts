@@ -1,5 +1,5 @@
 import type { Clock, Random } from "../clock.ts";
-import { rejected, retryable } from "../errors.ts";
+import { rejected, retryable, SluiceError } from "../errors.ts";
 import type { Sink } from "../sinks/sink.ts";
 
 /** How often each fault strikes, as a share of all attempts, and what it needs. */
@@ -23,6 +23,9 @@ export interface Faults<Batch> {
 /** Puts faults before a sink. With a seeded `random`, the same faults at the same places each time. */
 export function faultySink<Batch>(sink: Sink<Batch>, faults: Faults<Batch>): Sink<Batch> {
   const { random, fail = 0, loseAck = 0, hang = 0, zombie = 0, clock } = faults;
+  if (zombie > 0 && clock === undefined) {
+    throw new SluiceError("SLUICE_ERR_OPTION_CONFLICT", `zombie (${zombie}) needs a clock`);
+  }
   return {
     async write(batch, context) {
       const reason = faults.poison?.(batch);

@@ -58,7 +58,7 @@ export function manualClock(options: { readonly epochMs?: number | undefined } =
       const until = now + ms;
       await settle();
       while (await runNext(until));
-      now = until;
+      now = Math.max(now, until);
     },
   };
 }

@@ -10,6 +10,7 @@ export type Row = Readonly<Record<string, unknown>>;
 /** A `Pool` of `pg`. */
 export interface PgPool {
   connect(): Promise<PgClient>;
+  connect(callback: (error: Error | undefined, client: PgClient | undefined) => void): void;
 }
 
 /** A client checked out of a `pg` pool. */
@@ -32,7 +33,7 @@ export interface PostgresJsTransaction {
     text: string,
     values?: string[],
     options?: { prepare?: boolean },
-  ): PromiseLike<readonly unknown[]> & { cancel(): void };
+  ): PromiseLike<readonly unknown[]>;
   savepoint(work: (sql: PostgresJsTransaction) => Promise<unknown>): Promise<unknown>;
 }
 
@@ -61,7 +62,12 @@ export interface Session {
 }
 
 /** How a transaction is run. */
-export interface TransactionOptions {
+interface TransactionOptions {
+  /**
+   * Statements that limit it, run first. PGlite does without: it is one connection within this very
+   * process, and its timers would keep the process alive.
+   */
+  readonly limits?: string | undefined;
   /** Gives the transaction up; where the driver can, it breaks off the statement under way. */
   readonly signal?: AbortSignal | undefined;
   /** Called before COMMIT is sent: until then, nothing can have been applied. */
@@ -90,7 +96,8 @@ const has = (value: unknown, method: string): boolean =>
 
 const isPostgresJs = (driver: PostgresDriver): driver is PostgresJs => has(driver, "begin");
 const isPglite = (driver: PostgresDriver): driver is PgliteDatabase => has(driver, "transaction");
-const isPgPool = (driver: PostgresDriver): driver is PgPool => has(driver, "connect");
+const isPgPool = (driver: PostgresDriver): driver is PgPool =>
+  has(driver, "connect") && !has(driver, "escapeLiteral"); // a Client, which a Pool hands out
 
 function notADriver(received: unknown): SluiceError {
   return new SluiceError(
@@ -100,28 +107,21 @@ function notADriver(received: unknown): SluiceError {
 }
 
 function pgTransactor(pool: PgPool): Transact {
-  return async (work, { signal, onCommit } = {}) => {
+  return async (work, { limits, signal, onCommit } = {}) => {
     signal?.throwIfAborted();
-    const client = await pool.connect();
-    if (!has(client, "release")) throw notADriver(pool); // a Client instead of a Pool
-    if (signal?.aborted === true) {
-      client.release();
-      signal.throwIfAborted();
-    }
+    const client = await checkOut(pool);
     let broken = false;
     const destroy = (): void => {
       if (!broken) client.release(true);
       broken = true;
     };
-    // A connection that breaks between two queries has nobody else to tell; the next query fails.
-    const onError = (): void => undefined;
-    client.on("error", onError);
     signal?.addEventListener("abort", destroy);
     const exec = async (text: string): Promise<void> => {
       await client.query({ text });
     };
     try {
-      await exec("BEGIN");
+      signal?.throwIfAborted();
+      await exec(limits === undefined ? "BEGIN" : `BEGIN; ${limits}`);
       const result = await work(
         session(exec, async (text, values, name) => {
           const named = name === undefined ? {} : { name };
@@ -136,11 +136,31 @@ function pgTransactor(pool: PgPool): Transact {
       throw error;
     } finally {
       signal?.removeEventListener("abort", destroy);
-      client.off("error", onError);
+      client.off("error", ignore);
       if (!broken) client.release();
     }
   };
 }
+
+/**
+ * Takes a client and listens to its errors from that very moment: one call later a connection that
+ * is killed as it opens has thrown an `error` event that nobody heard, and with it the process.
+ */
+function checkOut(pool: PgPool): Promise<PgClient> {
+  return new Promise((resolve, reject) => {
+    pool.connect((error, client) => {
+      if (client === undefined) {
+        reject(error ?? new Error("the pool gave no client"));
+        return;
+      }
+      client.on("error", ignore);
+      resolve(client);
+    });
+  });
+}
+
+/** A connection that breaks between two queries has nobody else to tell; the next query fails. */
+const ignore = (): void => undefined;
 
 function pgliteTransactor(database: PgliteDatabase): Transact {
   return async (work, { signal, onCommit } = {}) => {
@@ -162,12 +182,14 @@ function pgliteTransactor(database: PgliteDatabase): Transact {
 }
 
 function postgresJsTransactor(sql: PostgresJs): Transact {
-  return async (work, { signal, onCommit } = {}) => {
+  return async (work, { limits, signal, onCommit } = {}) => {
     signal?.throwIfAborted();
     // `begin` answers with what the callback gives, typed for templates: the result goes past it.
     let result: { readonly value: Awaited<ReturnType<typeof work>> } | undefined;
     await sql.begin(async (transaction) => {
-      const value = await work(postgresJsSession(transaction, signal));
+      const session = postgresJsSession(transaction, signal);
+      if (limits !== undefined) await session.exec(limits);
+      const value = await work(session);
       onCommit?.();
       result = { value };
     });
@@ -179,14 +201,10 @@ function postgresJsTransactor(sql: PostgresJs): Transact {
 function postgresJsSession(sql: PostgresJsTransaction, signal: AbortSignal | undefined): Session {
   const run = async (text: string, values: readonly string[], prepare: boolean) => {
     signal?.throwIfAborted();
-    const query = sql.unsafe(text, [...values], { prepare });
-    const cancel = (): void => query.cancel();
-    signal?.addEventListener("abort", cancel);
-    try {
-      return (await query) as readonly Row[];
-    } finally {
-      signal?.removeEventListener("abort", cancel);
-    }
+    // Never cancelled: the driver asks for that over a connection of its own, and if that one fails,
+    // as in an outage, nobody can catch the rejection. The server's limits end the statement.
+    const rows = await orNever(sql.unsafe(text, [...values], { prepare }));
+    return rows as readonly Row[];
   };
   return {
     exec: async (text) => {
@@ -196,13 +214,32 @@ function postgresJsSession(sql: PostgresJsTransaction, signal: AbortSignal | und
     // A failed query ends a transaction of this driver unless it ran in a savepoint of its own.
     savepoint: async (work) => {
       let result: { readonly value: Awaited<ReturnType<typeof work>> } | undefined;
-      await sql.savepoint(async (inner) => {
+      const ended = sql.savepoint(async (inner) => {
         result = { value: await work(postgresJsSession(inner, signal)) };
       });
+      await orNever(ended);
       if (result === undefined) throw new Error("the savepoint ended without a result");
       return result.value;
     },
   };
+}
+
+/**
+ * What `postgres` answers, or nothing ever once the connection is gone: `begin` then rejects by
+ * itself. Were its callback to reject as well, it would write ROLLBACK to a socket that is no more,
+ * and throw where nobody can catch it.
+ */
+async function orNever<T>(answer: PromiseLike<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    const lost =
+      typeof error === "object" &&
+      error !== null &&
+      ("syscall" in error || ("code" in error && error.code === "CONNECTION_CLOSED"));
+    if (!lost) throw error;
+    return new Promise<never>(() => undefined);
+  }
 }
 
 /** A session over plain SQL. */

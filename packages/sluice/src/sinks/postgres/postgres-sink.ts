@@ -131,13 +131,7 @@ class Writer<Batch> {
       committing = true;
     };
     try {
-      return await this.#parts.transact(
-        async (session) => {
-          await session.exec(limitsSql(timeoutMs));
-          return work(session);
-        },
-        { signal, onCommit },
-      );
+      return await this.#parts.transact(work, { limits: limitsSql(timeoutMs), signal, onCommit });
     } catch (error) {
       if (isSluiceError(error)) throw error;
       const message = error instanceof Error ? error.message : String(error);

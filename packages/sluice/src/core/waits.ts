@@ -1,0 +1,53 @@
+/**
+ * Waits that a caller may give up, without a trace and without an effect on anybody else.
+ */
+import type { Clock } from "../clock.ts";
+import type { SluiceError } from "../errors.ts";
+import type { Lane } from "./lane.ts";
+import type { Receipt } from "./reports.ts";
+
+/** Waits until the item that `lane` folded last has landed. */
+export function receipt<Item, Batch>(
+  lane: Lane<Item, Batch>,
+  signal: AbortSignal | undefined,
+): Promise<Receipt> {
+  return new Promise<Receipt>((resolve, reject) => {
+    const onAbort = (): void => reject(signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    let failed: SluiceError | undefined;
+    let open = 0;
+    open = lane.watchFolded((landing, ordinal) => {
+      failed ??= landing.errorOf(ordinal);
+      open -= 1;
+      if (open > 0) return;
+      signal?.removeEventListener("abort", onAbort);
+      const { attempts, items, entries } = landing;
+      if (failed === undefined) resolve({ attempts, items, entries });
+      else reject(failed);
+    });
+  });
+}
+
+/** Waits for `work`, for at most `timeoutMs`. An abort of `signal` rejects with its reason. */
+export async function race(
+  clock: Clock,
+  work: Promise<unknown>,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<"done" | "timeout"> {
+  return new Promise((resolve, reject) => {
+    const end = (settle: () => void): void => {
+      if (timer !== undefined) clock.cancel(timer);
+      signal?.removeEventListener("abort", onAbort);
+      settle();
+    };
+    const onAbort = (): void => end(() => reject(signal?.reason));
+    const onTimeout = (): void => end(() => resolve("timeout"));
+    const timer = timeoutMs === Infinity ? undefined : clock.schedule(onTimeout, timeoutMs);
+    signal?.addEventListener("abort", onAbort);
+    work.then(
+      () => end(() => resolve("done")),
+      (error: unknown) => end(() => reject(error)),
+    );
+  });
+}

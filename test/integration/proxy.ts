@@ -1,0 +1,163 @@
+/**
+ * A TCP proxy between a driver and the server that does harm on request. It understands nothing of
+ * what it forwards but whether it holds COMMIT: asked for, or done.
+ */
+import { connect, createServer, type Socket } from "node:net";
+
+/**
+ * What becomes of a message. `pass`: it is forwarded. `cut`: it is not, and both sides
+ * lose their connection. `deafen`: the server still gets it, and the client loses its connection
+ * before it can hear an answer. `stall`: the server gets it, and answers are held back until
+ * `release`. `hold`: it is held back until `release`, and then the server gets it even if the client
+ * has left. Messages of the server can be passed or cut.
+ */
+export type Fate = "pass" | "cut" | "deafen" | "stall" | "hold";
+
+export interface Message {
+  readonly from: "client" | "server";
+  /** The client asks for COMMIT, or the server has done it. Once prepared, the client's has no text. */
+  readonly commit: boolean;
+  readonly text: string;
+}
+
+export interface Proxy {
+  /** The URL to connect to instead of the server's. */
+  readonly url: string;
+  /** How often each fate but `pass` struck. */
+  readonly struck: Record<Exclude<Fate, "pass">, number>;
+  /** Decides on each message. Replace it at any time. */
+  fate: (message: Message) => Fate;
+  /** While true, connections are refused. */
+  refusing: boolean;
+  /** Lets go of what is held back. */
+  release(): void;
+  /** Cuts every connection. */
+  cutAll(): void;
+  close(): Promise<void>;
+}
+
+interface Pair {
+  readonly client: Socket;
+  readonly upstream: Socket;
+  stalled: boolean;
+  held: Buffer | undefined;
+}
+
+/** Starts a proxy before the server that `target` names. */
+export async function openProxy(target: string): Promise<Proxy> {
+  const server = new URL(target);
+  const pairs = new Set<Pair>();
+  const listener = createServer((client) => {
+    if (proxy.refusing) {
+      client.resetAndDestroy();
+      return;
+    }
+    const upstream = connect(Number(server.port), server.hostname);
+    const pair: Pair = { client, upstream, stalled: false, held: undefined };
+    pairs.add(pair);
+    const end = (): void => {
+      client.destroy();
+      if (pair.held !== undefined) return;
+      pairs.delete(pair);
+      upstream.end(); // what was forwarded is still carried out
+    };
+    for (const socket of [client, upstream]) {
+      socket.setNoDelay(true);
+      socket.on("error", end);
+      socket.on("close", end);
+    }
+    client.on("data", (data) => {
+      const text = data.toString("latin1");
+      const fate = proxy.fate({ from: "client", commit: /commit/i.test(text), text });
+      if (fate !== "pass") proxy.struck[fate] += 1;
+      if (fate === "cut") {
+        end();
+        return;
+      }
+      if (fate === "hold") {
+        pair.held = data;
+        return;
+      }
+      if (fate === "stall") {
+        upstream.pause();
+        pair.stalled = true;
+      }
+      upstream.write(data);
+      if (fate === "deafen") end();
+    });
+    upstream.on("data", (data) => {
+      const text = data.toString("latin1");
+      if (proxy.fate({ from: "server", commit: text.includes("COMMIT\0"), text }) !== "pass") {
+        proxy.struck.cut += 1;
+        end();
+        return;
+      }
+      if (!client.destroyed) client.write(data);
+    });
+  });
+  const proxy: Proxy = {
+    url: "",
+    struck: { cut: 0, deafen: 0, stall: 0, hold: 0 },
+    fate: () => "pass",
+    refusing: false,
+    release: () => {
+      for (const pair of pairs) {
+        if (pair.stalled) pair.upstream.resume();
+        if (pair.held === undefined) continue;
+        pair.upstream.write(pair.held);
+        pair.held = undefined;
+        if (pair.client.destroyed) pair.upstream.end();
+      }
+    },
+    cutAll: () => {
+      for (const { client, upstream } of pairs) {
+        client.destroy();
+        upstream.end();
+      }
+    },
+    close: () =>
+      new Promise((resolve) => {
+        for (const { client, upstream } of pairs) {
+          client.destroy();
+          upstream.destroy();
+        }
+        listener.close(() => resolve());
+      }),
+  };
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const address = listener.address();
+  if (typeof address !== "object" || address === null) throw new Error("the proxy has no port");
+  const url = new URL(target);
+  url.port = String(address.port);
+  return Object.assign(proxy, { url: url.href });
+}
+
+/**
+ * Kills connections to the database of `query`, those at work first, one every `everyMs` on average,
+ * until stopped; says how many.
+ */
+export function startKilling(
+  query: (text: string) => Promise<readonly unknown[]>,
+  random: () => number,
+  everyMs: number,
+): () => Promise<number> {
+  let stopped = false;
+  let killed = 0;
+  const run = async (): Promise<void> => {
+    while (!stopped) {
+      const rows = await query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()
+         ORDER BY state = 'idle', random() LIMIT 1`,
+      );
+      killed += rows.length;
+      await new Promise((resolve) => setTimeout(resolve, 2 * random() * everyMs));
+    }
+  };
+  const done = run();
+  return async () => {
+    stopped = true;
+    await done;
+    return killed;
+  };
+}
