@@ -55,7 +55,7 @@ export type Disposition =
 /** The parts of a `SluiceError` beyond its message. */
 export interface ErrorDetails {
   readonly cause?: unknown;
-  /** With `retryable`: the store asks to be left alone this long, in milliseconds. */
+  /** With `retryable`: the store asks to be left alone this long, in milliseconds; 10 minutes count. */
   readonly retryAfterMs?: number | undefined;
   /** With `retryable`: whether the attempt may have been applied after all. Default true. */
   readonly ambiguous?: boolean | undefined;

@@ -191,6 +191,19 @@ describe("retries", () => {
     expect(at).toEqual([0, 7_000, 7_100]);
   });
 
+  it("heed a retryAfterMs up to ten minutes", async () => {
+    const { batcher, clock, at } = answering(
+      (call) => {
+        if (call === 1) throw retryable("next year", { retryAfterMs: 31_536_000_000 });
+      },
+      { deliveryTimeoutMs: Infinity },
+    );
+    batcher.tryAdd("a");
+    void batcher.flush();
+    await clock.advance(700_000);
+    expect(at).toEqual([0, 600_000]);
+  });
+
   it("pay no heed to a retryAfterMs that is no duration", async () => {
     const odd = [Number.NaN, Infinity, -Infinity, -5];
     const { batcher, clock, at } = answering(

@@ -10,6 +10,9 @@ import type { DeadLetter, Settings } from "./options.ts";
 import { readResult } from "./results.ts";
 import { failure, type Outcome, type Settlement, type Shortfall } from "./settlement.ts";
 
+/** A store may ask for so much patience and no more: a slip of its pen must not end delivery. */
+const MAX_RETRY_AFTER_MS = 600_000;
+
 /** What delivery needs of its batcher. */
 export interface DeliveryParts<Batch, Entry> {
   readonly shape: Shape<never, Batch, Entry>;
@@ -143,7 +146,8 @@ export class Delivery<Batch, Entry> {
   ): Promise<Verdict> {
     const { clock, circuit, books, random, settings, emit } = this.#parts;
     let ambiguous = false;
-    let error: unknown;
+    // Why the batch failed, if it never gets to an attempt of its own.
+    let error = books.lastError;
     for (let attempt = 1; ; attempt += 1) {
       const leave = await circuit.admit(deadline, abort);
       if (leave === undefined) break;
@@ -177,7 +181,9 @@ export class Delivery<Batch, Entry> {
       ambiguous ||= mayHaveApplied;
       const pause = backoffMs(attempt, settings().retry, random);
       const asked = known?.retryAfterMs ?? 0;
-      const delayMs = Number.isFinite(asked) ? Math.max(pause, asked) : pause;
+      const delayMs = Number.isFinite(asked)
+        ? Math.max(pause, Math.min(asked, MAX_RETRY_AFTER_MS))
+        : pause;
       if (clock.now() + delayMs >= deadline) break;
       emit({ type: "retried", id, attempt, delayMs, ambiguous: mayHaveApplied, error });
       await circuit.wait(delayMs, abort);

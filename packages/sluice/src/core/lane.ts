@@ -6,6 +6,7 @@ import type { Books } from "./books.ts";
 import type { Delivery } from "./delivery.ts";
 import { detached } from "./detached.ts";
 import type { Settings } from "./options.ts";
+import type { Receipt } from "./reports.ts";
 import type { Settlement } from "./settlement.ts";
 
 /**
@@ -29,12 +30,16 @@ export interface Segment<Batch> {
   reason: FlushReason | undefined;
   /** What overflow took from it before it was sealed. */
   droppedItems: number;
-  dropped: Map<number, SluiceError> | undefined;
-  /** Somebody waits for it. */
-  watchers: ((landing: Landing<Batch>) => void)[];
+  /** Who waits for it as a whole. */
+  readonly watchers: ((landing: Landing<Batch>) => void)[];
+  /** Who waits for an entry of it, by ordinal. */
+  readonly claims: Map<number, Claim[]>;
 }
 
-/** What became of a segment, with all that its waiters may ask. */
+/** Told what became of an entry: an error, or else how it landed. */
+export type Claim = (error: SluiceError | undefined, landing: Receipt) => void;
+
+/** What became of a segment. */
 export interface Landing<Batch> extends Settlement<Batch> {
   readonly items: number;
   readonly entries: number;
@@ -43,8 +48,6 @@ export interface Landing<Batch> extends Settlement<Batch> {
   /** Age of the batch when it was sealed, in milliseconds. */
   readonly ageMs: number;
   readonly droppedItems: number;
-  /** Why the entry of this ordinal did not land; `undefined` where it did. */
-  errorOf(ordinal: number): SluiceError | undefined;
 }
 
 /** What a lane needs of its batcher. */
@@ -99,14 +102,14 @@ export class Lane<Item, Batch> {
     return this.#segments[0]?.firstAt;
   }
 
-  /** Watches the entries that hold the item folded last, and says how many there are. */
-  watchFolded(watcher: (landing: Landing<Batch>, ordinal: number) => void): number {
+  /** Claims the entries that hold the item folded last, and says how many there are. */
+  claimFolded(claim: Claim): number {
     const ordinals = this.accumulator.ordinals();
     for (const ordinal of ordinals) {
       const segment = this.#segments.find(({ first, entries }) => ordinal < first + entries);
-      segment?.watchers.push((landing) => {
-        watcher(landing, ordinal);
-      });
+      const claims = segment?.claims.get(ordinal);
+      if (claims === undefined) segment?.claims.set(ordinal, [claim]);
+      else claims.push(claim);
     }
     return ordinals.length;
   }
@@ -140,10 +143,9 @@ export class Lane<Item, Batch> {
     const size = this.accumulator.dropOldest();
     this.#parts.books.droppedByReason["drop-oldest"] += size.items;
     segment.droppedItems += size.items;
-    if (segment.watchers.length > 0) {
-      segment.dropped ??= new Map();
-      segment.dropped.set(segment.first, error());
-    }
+    const claims = segment.claims.get(segment.first) ?? [];
+    segment.claims.delete(segment.first);
+    for (const claim of claims) claim(error(), { attempts: 0, items: 0, entries: 0 });
     segment.first += 1;
     segment.entries -= 1;
     segment.bytes = Math.max(0, segment.bytes - size.bytes);
@@ -188,8 +190,8 @@ export class Lane<Item, Batch> {
         patience: 1 - random() / 10,
         reason: undefined,
         droppedItems: 0,
-        dropped: undefined,
         watchers: [],
+        claims: new Map(),
       };
       this.#segments.push(open);
       if (maxDelayMs === 0) this.#wake();
@@ -289,13 +291,7 @@ export class Lane<Item, Batch> {
     settlement: Settlement<Batch> | undefined,
     ageMs: number,
   ): void {
-    if (segment.watchers.length === 0) return;
-    const errors = segment.dropped ?? new Map<number, SluiceError>();
-    for (const { from, size, error } of settlement?.shortfalls ?? []) {
-      for (let index = from; index < from + size.entries; index += 1) {
-        errors.set(sealed?.ordinals?.[index] ?? segment.first + index, error);
-      }
-    }
+    if (segment.watchers.length === 0 && segment.claims.size === 0) return;
     const landing: Landing<Batch> = {
       items: (sealed?.items ?? 0) + segment.droppedItems,
       entries: sealed?.entries ?? 0,
@@ -306,8 +302,16 @@ export class Lane<Item, Batch> {
       shortfalls: settlement?.shortfalls ?? [],
       ageMs,
       droppedItems: segment.droppedItems,
-      errorOf: (ordinal) => errors.get(ordinal),
     };
+    const errors = new Map<number, SluiceError>();
+    for (const { from, size, error } of landing.shortfalls) {
+      for (let index = from; index < from + size.entries; index += 1) {
+        errors.set(sealed?.ordinals?.[index] ?? segment.first + index, error);
+      }
+    }
     for (const watcher of segment.watchers) watcher(landing);
+    for (const [ordinal, claims] of segment.claims) {
+      for (const claim of claims) claim(errors.get(ordinal), landing);
+    }
   }
 }

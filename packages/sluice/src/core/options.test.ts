@@ -116,6 +116,20 @@ describe("createBatcher refuses", () => {
   });
 });
 
+describe("a default", () => {
+  it.each([
+    { maxBufferedEntries: 100 },
+    { maxBufferedBytes: 100 },
+    { maxEntries: 200_000 },
+    { maxBytes: 2 ** 30 },
+    { retry: { maxDelayMs: 20 } },
+    { retry: { baseDelayMs: 60_000 } },
+    { deliveryTimeoutMs: 100 },
+  ] satisfies Limits[])("gives way to the stated %j", (limits) => {
+    expect(() => createBatcher({ ...BASE, ...limits })).not.toThrow();
+  });
+});
+
 describe("an option that is undefined", () => {
   it("is an option that is absent", () => {
     const every = [

@@ -36,7 +36,7 @@ export interface RetryOptions {
 
 /** Limits that may be changed while the batcher runs, with `configure`. */
 export interface Limits {
-  /** A batch is sealed when it holds this many entries. Default 1,000. */
+  /** A batch is sealed when it holds this many entries. Default 1,000, or maxBufferedEntries if less. */
   readonly maxEntries?: number | undefined;
   /** A batch is sealed before it holds more bytes than this. Default 4 MiB. A larger entry goes alone. */
   readonly maxBytes?: number | undefined;
@@ -117,13 +117,25 @@ const LIMITS = [
 ];
 const RETRY = ["baseDelayMs", "maxDelayMs", "circuitAfter"];
 
-/** Fills in the defaults and refuses what is out of range or contradicts itself. */
+/**
+ * Fills in the defaults and refuses what is out of range or contradicts itself. A default gives way
+ * to what was stated: only two stated values can contradict each other.
+ */
 export function resolveLimits(limits: Limits, keyed: boolean): Settings {
-  const maxEntries = count("maxEntries", limits.maxEntries, 1_000);
-  const maxBytes = count("maxBytes", limits.maxBytes, 4 * MIB);
   const { retry = {}, overflow = "wait" } = limits;
+  const maxEntries = count(
+    "maxEntries",
+    limits.maxEntries,
+    atMost(limits.maxBufferedEntries, 1_000),
+  );
+  const maxBytes = count("maxBytes", limits.maxBytes, atMost(limits.maxBufferedBytes, 4 * MIB));
   refuseUnknown(retry, RETRY, "retry.");
-  const baseDelayMs = duration("retry.baseDelayMs", retry.baseDelayMs, 100, 1);
+  const baseDelayMs = duration(
+    "retry.baseDelayMs",
+    retry.baseDelayMs,
+    atMost(retry.maxDelayMs, 100),
+    1,
+  );
   const deliveryTimeoutMs = duration(
     "deliveryTimeoutMs",
     limits.deliveryTimeoutMs,
@@ -261,6 +273,10 @@ function functionSink<Batch>(write: SinkFunction<Batch>): Sink<Batch> {
     },
   };
 }
+
+/** A default that gives way to a stated limit, which is checked in its own place. */
+const atMost = (stated: unknown, fallback: number): number =>
+  typeof stated === "number" ? Math.min(stated, fallback) : fallback;
 
 function count(option: string, value: unknown, fallback: number, most = 2 ** 40): number {
   if (value === undefined) return fallback;

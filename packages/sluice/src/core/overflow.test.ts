@@ -217,7 +217,7 @@ describe('overflow "drop-oldest"', () => {
     expect(batcher.stats()).toMatchObject({ committed: 4, dropped: 3, held: 0 });
   });
 
-  it("tells the caller who waits for the dropped item, and flush counts it", async () => {
+  it("tells the caller who waits for the dropped item at once, and flush counts it", async () => {
     const { batcher, clock, open } = dammed({ ...FOUR, overflow: "drop-oldest" });
     for (const text of "ab") batcher.tryAdd(text);
     const c = follow(batcher.deliver("c"));
@@ -225,6 +225,8 @@ describe('overflow "drop-oldest"', () => {
     await clock.settle();
     const flushed = follow(batcher.flush());
     batcher.tryAdd("e");
+    await clock.settle();
+    expect([c.settled, d.settled, flushed.settled]).toEqual(["rejected", "pending", "pending"]);
     await open();
     expect([c.settled, d.settled, flushed.settled]).toEqual(["rejected", "resolved", "rejected"]);
     expect(c.error).toEqual(DROPPED);

@@ -16,12 +16,11 @@ export function receipt<Item, Batch>(
     signal?.addEventListener("abort", onAbort, { once: true });
     let failed: SluiceError | undefined;
     let open = 0;
-    open = lane.watchFolded((landing, ordinal) => {
-      failed ??= landing.errorOf(ordinal);
+    open = lane.claimFolded((error, { attempts, items, entries }) => {
+      failed ??= error;
       open -= 1;
       if (open > 0) return;
       signal?.removeEventListener("abort", onAbort);
-      const { attempts, items, entries } = landing;
       if (failed === undefined) resolve({ attempts, items, entries });
       else reject(failed);
     });

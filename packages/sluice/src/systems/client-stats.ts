@@ -109,7 +109,7 @@ export function createClientStatsBatcher(
   const batcher = createBatcher({
     ...rest,
     name: rest.name ?? "client-stats",
-    maxEntries: rest.maxEntries ?? 2_000,
+    maxEntries: rest.maxEntries ?? Math.min(2_000, rest.maxBufferedEntries ?? 2_000),
     maxDelayMs: rest.maxDelayMs ?? 250,
     shape,
     sink: composeSinks({

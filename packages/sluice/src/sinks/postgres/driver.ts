@@ -62,7 +62,7 @@ export interface Session {
 }
 
 /** How a transaction is run. */
-interface TransactionOptions {
+export interface TransactionOptions {
   /**
    * Statements that limit it, run first. PGlite does without: it is one connection within this very
    * process, and its timers would keep the process alive.

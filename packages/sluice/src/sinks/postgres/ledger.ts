@@ -6,7 +6,7 @@
 import { refuseUnknown } from "../../core/options.ts";
 import { quote, SluiceError } from "../../errors.ts";
 import type { BatchId, RejectedEntry } from "../sink.ts";
-import type { PostgresDriver, Row, Session } from "./driver.ts";
+import type { PostgresDriver, Row, Session, Transact, TransactionOptions } from "./driver.ts";
 import { transactor } from "./driver.ts";
 import { tableName } from "./identifiers.ts";
 import { sqlstateOf } from "./sqlstate.ts";
@@ -89,6 +89,15 @@ export async function reapLedger(
   driver: PostgresDriver,
   options: ReapOptions = {},
 ): Promise<number> {
+  return reap(transactor(driver), options);
+}
+
+/** The same within limits. */
+export async function reap(
+  transact: Transact,
+  options: ReapOptions,
+  limits: TransactionOptions = {},
+): Promise<number> {
   refuseUnknown(options, ["table", "olderThanMs"], "reapLedger: ");
   const ledger = tableName("ledger", options.table ?? DEFAULT_LEDGER);
   const olderThanMs = options.olderThanMs ?? 7 * DAY_MS;
@@ -97,15 +106,17 @@ export async function reapLedger(
     throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
   }
   // SKIP LOCKED: two processes that start together must not wait for each other.
-  const rows: readonly Row[] = await transactor(driver)((session) =>
-    session.query(
-      `DELETE FROM ${ledger} WHERE writer IN (
+  const rows: readonly Row[] = await transact(
+    (session) =>
+      session.query(
+        `DELETE FROM ${ledger} WHERE writer IN (
   SELECT writer FROM ${ledger}
   WHERE updated_at < now() - $1::double precision * interval '1 millisecond'
   FOR UPDATE SKIP LOCKED
 ) RETURNING 1`,
-      [String(olderThanMs)],
-    ),
+        [String(olderThanMs)],
+      ),
+    limits,
   );
   return rows.length;
 }

@@ -11,7 +11,7 @@ import {
   claimSql,
   claimValues,
   DEFAULT_LEDGER,
-  reapLedger,
+  reap,
   storedRejections,
   storeRejections,
 } from "./ledger.ts";
@@ -214,12 +214,13 @@ class Writer<Batch> {
     return session.query(text, values, this.#parts.prepare ? statementName(text) : undefined);
   }
 
-  /** Dead writers' ledger rows go once per sink. Failing at that must not hold up data. */
-  async #reapOnce({ warn }: WriteContext<Batch>): Promise<void> {
-    const { ledger, driver } = this.#parts;
+  /** Dead writers' ledger rows go once per sink. Failing at that must not hold up data for long. */
+  async #reapOnce({ timeoutMs, signal, warn }: WriteContext<Batch>): Promise<void> {
+    const { ledger, transact } = this.#parts;
     if (this.#reaped || ledger === undefined) return;
     this.#reaped = true;
-    await reapLedger(driver, { table: ledger.plain }).catch(warn);
+    const limits = limitsSql(timeoutMs / 4);
+    await reap(transact, { table: ledger.plain }, { limits, signal }).catch(warn);
   }
 }
 
