@@ -125,6 +125,8 @@ interface Gathered {
   composed: number[];
   /** Its own ordinal of the first of them. */
   first: number;
+  /** This part and no other. */
+  readonly alone: readonly Gathered[];
 }
 
 class ComposedAccumulator implements Accumulator<Batches, Batches> {
@@ -132,13 +134,18 @@ class ComposedAccumulator implements Accumulator<Batches, Batches> {
   addsEntries = 0;
   addsBytes = 0;
   readonly #parts: readonly Gathered[];
-  #present: Gathered[] = [];
+  readonly #byName: ReadonlyMap<string, Gathered>;
+  #present: readonly Gathered[] = [];
   #nextOrdinal = 0;
 
   constructor(parts: PartList) {
     this.#parts = parts.map(([name, shape]) => {
-      return { name, accumulator: shape.accumulator(), composed: [], first: 0 };
+      const alone: Gathered[] = [];
+      const part = { name, accumulator: shape.accumulator(), composed: [], first: 0, alone };
+      alone.push(part);
+      return part;
     });
+    this.#byName = new Map(this.#parts.map((part) => [part.name, part]));
   }
 
   get items(): number {
@@ -160,11 +167,9 @@ class ComposedAccumulator implements Accumulator<Batches, Batches> {
         `an item is an object of parts; received ${quote(item)}`,
       );
     }
-    const names = Object.keys(item);
-    const known = this.#parts.map(({ name }) => name);
-    const unknown = names.find((name) => !known.includes(name));
-    if (unknown !== undefined) {
-      const message = `unknown part ${quote(unknown)}; the parts are ${known.join(", ")}`;
+    for (const name in item) {
+      if (this.#byName.has(name)) continue;
+      const message = `unknown part ${quote(name)}; the parts are ${this.#names()}`;
       throw usage("SLUICE_ERR_ITEM_UNKNOWN_FIELD", message);
     }
     const present: Gathered[] = [];
@@ -175,7 +180,7 @@ class ComposedAccumulator implements Accumulator<Batches, Batches> {
       present.push(part);
     }
     if (present.length === 0) {
-      throw usage("SLUICE_ERR_ITEM_INVALID", `an item needs one of its parts: ${known.join(", ")}`);
+      throw usage("SLUICE_ERR_ITEM_INVALID", `an item needs one of its parts: ${this.#names()}`);
     }
     this.#present = present;
     [this.addsItems, this.addsEntries, this.addsBytes] = [0, 0, 0];
@@ -184,6 +189,20 @@ class ComposedAccumulator implements Accumulator<Batches, Batches> {
       this.addsEntries += accumulator.addsEntries;
       this.addsBytes += accumulator.addsBytes;
     }
+  }
+
+  /** The short way for items of one part; whatever else an item may be is measured. */
+  absorb(item: Batches): boolean {
+    if (typeof item !== "object" || item === null) return false;
+    let only: string | undefined;
+    for (const name in item) {
+      if (only !== undefined) return false;
+      only = name;
+    }
+    const part = only === undefined ? undefined : this.#byName.get(only);
+    if (only === undefined || part?.accumulator.absorb?.(item[only]) !== true) return false;
+    this.#present = part.alone;
+    return true;
   }
 
   fold(): void {
@@ -218,6 +237,10 @@ class ComposedAccumulator implements Accumulator<Batches, Batches> {
     });
     const batch = Object.fromEntries(sealed.map(({ name, batch: own }) => [name, own]));
     return { batch: Object.freeze(batch), ...sumSizes(sealed), ordinals };
+  }
+
+  #names(): string {
+    return [...this.#byName.keys()].join(", ");
   }
 
   dropOldest(): Size {

@@ -127,44 +127,54 @@ export function createClientStatsBatcher(
   const now = (): number => clock.epochMs();
 
   // What is not text passes as it is: the shape refuses it, and quotes it.
-  const text = (what: string, name: string, fold = false): string => {
+  const named = (what: string, name: string): string => {
     if (name === "") throw new SluiceError("SLUICE_ERR_KEY_INVALID", `${what} is empty`);
-    return fold && typeof name === "string" ? name.toLowerCase() : name;
+    return name;
   };
-  const client = (name: string) => ({ client_name: text("the client's name", name, folded) });
-  const request = (name: string, status: number, cached: boolean, at: Time) => {
+  const client = (name: string): string =>
+    named("the client's name", folded && typeof name === "string" ? name.toLowerCase() : name);
+  const request = (name: string, status: number, cached: boolean, operations: 0 | 1, at: Time) => {
     if (!Number.isInteger(status)) {
       const message = `status must be a whole number; received ${quote(status)}`;
       throw new SluiceError("SLUICE_ERR_ITEM_INVALID", message);
     }
-    const successful_requests = status >= 200 && status < 400 ? 1 : 0;
-    const failed_requests = status >= 400 ? 1 : 0;
-    const counts = { successful_requests, failed_requests, total_cached_requests: cached ? 1 : 0 };
-    return { ...client(name), total_requests: 1, ...counts, last_request_at: at };
+    return {
+      client_name: client(name),
+      total_requests: 1,
+      successful_requests: status >= 200 && status < 400 ? 1 : 0,
+      failed_requests: status >= 400 ? 1 : 0,
+      total_cached_requests: cached ? 1 : 0,
+      total_operations: operations,
+      last_request_at: at,
+      last_operation_at: operations === 0 ? undefined : at,
+    };
   };
-  const operation = (at: Time) => ({ total_operations: 1, last_operation_at: at });
-  const table = (name: string, of: string, kind: string, isError: boolean, at: Time) => ({
-    ...client(name),
-    table_name: text("the table's name", of),
-    operation: text("the operation", kind),
+  const table = (name: string, of: string, operation: string, isError: boolean, at: Time) => ({
+    client_name: client(name),
+    table_name: named("the table's name", of),
+    operation: named("the operation", operation),
+    total_operations: 1,
     error_operations: isError ? 1 : 0,
-    ...operation(at),
+    last_operation_at: at,
   });
-  const seen = (name: string, at: Time) => ({ ...client(name), last_seen_at: at });
+  const seen = (name: string, at: Time) => ({ client_name: client(name), last_seen_at: at });
 
   return {
     name: batcher.name,
     tryEnqueueRequestStats: (name, status, cached, at = now()) =>
-      batcher.tryAdd({ clients: request(name, status, cached, at) }),
+      batcher.tryAdd({ clients: request(name, status, cached, 0, at) }),
     tryEnqueueOperationStats: (name, at = now()) =>
-      batcher.tryAdd({ clients: { ...client(name), ...operation(at) } }),
-    tryEnqueueTableStats: (name, of, kind, isError, at = now()) =>
-      batcher.tryAdd({ tables: table(name, of, kind, isError, at) }),
+      batcher.tryAdd({
+        clients: { client_name: client(name), total_operations: 1, last_operation_at: at },
+      }),
+    tryEnqueueTableStats: (name, of, operation, isError, at = now()) =>
+      batcher.tryAdd({ tables: table(name, of, operation, isError, at) }),
     tryEnqueueLastSeen: (name, at = now()) => batcher.tryAdd({ seen: seen(name, at) }),
-    record: async ({ client: name, status, cached = false, at = now(), ...its }) => {
+    record: async (it) => {
+      const { client: name, status, cached = false, at = now() } = it;
       await batcher.add({
-        clients: { ...request(name, status, cached, at), ...operation(at) },
-        tables: table(name, its.table, its.operation, its.isError ?? status >= 400, at),
+        clients: request(name, status, cached, 1, at),
+        tables: table(name, it.table, it.operation, it.isError ?? status >= 400, at),
         seen: seen(name, at),
       });
     },
