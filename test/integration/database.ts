@@ -51,21 +51,23 @@ export interface Connected {
 
 /** The drivers that go over the network, by name, for a server at a URL. */
 export const connectors: Readonly<
-  Record<"pg" | "postgres", (url: string, max?: number) => Connected>
+  Record<"pg" | "postgres", (url: string, max?: number, prepare?: boolean) => Connected>
 > = {
   pg: (url, max = 8) => {
     const pool = new pg.Pool({ connectionString: url, max });
     pool.on("error", () => undefined); // idle connections that a test kills
     return { driver: pool, end: () => pool.end() };
   },
-  postgres: (url, max = 8) => {
+  postgres: (url, max = 8, prepare = true) => {
     const sql = postgres(url, {
       max,
+      prepare,
       onnotice: () => undefined,
       backoff: () => 0.001,
+      // It asks for types as it connects, and nobody can catch the rejection if it is killed then.
       fetch_types: false,
     });
-    return { driver: sql, end: () => sql.end({ timeout: 1 }) };
+    return { driver: sql, end: () => sql.end({ timeout: 0.1 }) };
   },
 };
 

@@ -105,7 +105,6 @@ async function storm(
 describe.each(["pg", "postgres"] as const)("with %s, under kills", (connector) => {
   it("2,000 batches land exactly once", async () => {
     const outcome = await storm(connector, { batches: 2_000, ledger: true, seed: 1 });
-    console.log(connector, JSON.stringify(outcome));
     expect(outcome).toMatchObject({ drift: 0, wrongKeys: 0 });
     expect(outcome.batches).toBeGreaterThanOrEqual(2_000);
     expect(outcome.faults).toBeGreaterThan(300);
@@ -114,7 +113,6 @@ describe.each(["pg", "postgres"] as const)("with %s, under kills", (connector) =
 
   it("without the ledger the same faults make the sums drift", async () => {
     const outcome = await storm(connector, { batches: 400, ledger: false, seed: 2 });
-    console.log(connector, JSON.stringify(outcome));
     expect(outcome.drift).toBeGreaterThan(0);
     expect(outcome.duplicates).toBe(0);
   });

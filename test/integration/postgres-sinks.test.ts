@@ -195,6 +195,35 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
       { tags: ["a", null, "b,c"], data: { x: [1] }, at: new Date(7), raw: "00ff", ok: true },
     ]);
   });
+  it("insertRows: update keeps every row whose key is NULL, as a unique constraint does", async () => {
+    await db.query("CREATE TABLE nullable (a int, b int, name text, UNIQUE (a, b))");
+    const batcher = createBatcher({
+      shape: list<Record<string, unknown>>(),
+      sink: insertRows(db.driver, {
+        table: "nullable",
+        columns: { a: "int", b: "int", name: "text" },
+        onConflict: "update",
+        key: ["a", "b"],
+      }),
+    });
+    for (const name of ["older", "newer"]) {
+      for (const [a, b] of [
+        [1, 1],
+        [1, null],
+        [null, null],
+      ])
+        batcher.tryAdd({ a, b, name });
+    }
+    const { committed } = await batcher.close();
+    expect(committed).toBe(6);
+    expect(await db.query("SELECT a, b, name FROM nullable ORDER BY a, b, name")).toEqual([
+      { a: 1, b: 1, name: "newer" },
+      { a: 1, b: null, name: "newer" },
+      { a: 1, b: null, name: "older" },
+      { a: null, b: null, name: "newer" },
+      { a: null, b: null, name: "older" },
+    ]);
+  });
   it("a batch of 100,000 entries is one statement", async () => {
     const batcher = createBatcher({
       name: "big",

@@ -21,11 +21,12 @@ export function composeSinks<const P extends SinkParts>(parts: P): PostgresSink<
   const sinks = Object.entries(parts) as [string, PostgresSink<unknown>][];
   const [first] = sinks;
   if (first === undefined) throw optionError("name at least one sink");
+  for (const [name, sink] of sinks) {
+    if (typeof sink?.writes === "function") continue;
+    throw optionError(`part ${quote(name)} must be a PostgreSQL sink; received ${quote(sink)}`);
+  }
   const { driver, options } = first[1];
   for (const [name, sink] of sinks) {
-    if (typeof sink?.writes !== "function") {
-      throw optionError(`part ${quote(name)} must be a PostgreSQL sink; received ${quote(sink)}`);
-    }
     const differs = (["ledger", "prepare", "classify"] as const).find(
       (option) => sink.options[option] !== options[option],
     );
@@ -36,9 +37,12 @@ export function composeSinks<const P extends SinkParts>(parts: P): PostgresSink<
     }
   }
   const { ledger, prepare, classify } = options;
-  return postgresSink(driver, { ledger, prepare, classify }, (batch: SinkBatches<P>) =>
-    sinks.flatMap(([name, sink]) => sink.writes(batch[name as keyof P])),
-  );
+  return postgresSink(driver, { ledger, prepare, classify }, (batch: SinkBatches<P>) => {
+    // To the type system a batch with more parts is as good; here they would count as landed.
+    const stray = Object.keys(batch).find((name) => !Object.hasOwn(parts, name));
+    if (stray !== undefined) throw optionError(`no sink writes part ${quote(stray)}`);
+    return sinks.flatMap(([name, sink]) => sink.writes(batch[name as keyof P]));
+  });
 }
 
 function optionError(message: string): SluiceError {

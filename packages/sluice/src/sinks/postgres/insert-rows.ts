@@ -85,7 +85,11 @@ export function insertRows(
       .join(", ")}`,
   };
   // Rows go in by key: writers that meet on a unique index then meet in one order.
-  const order = keys.map((column) => `r.${column?.alias}`).join(", ");
+  const parts = keys.map((column) => `r.${column?.alias}`);
+  const anyNull = parts.map((part) => `${part} IS NULL`).join(" OR ");
+  // To a unique constraint NULL differs from NULL: no such row is another version of another one.
+  if (onConflict === "update") parts.push(`CASE WHEN ${anyNull} THEN place END`);
+  const order = parts.join(", ");
   const [distinct, newest] =
     onConflict === "update" ? [`DISTINCT ON (${order}) `, " DESC"] : ["", ""];
 

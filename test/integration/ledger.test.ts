@@ -1,0 +1,259 @@
+/** The ledger: its rows, its upkeep, the privileges that it takes, and what happens without it. */
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createBatcher, distinct, type SluiceEvent, sums } from "sluice";
+import {
+  ledgerDdl,
+  migrate,
+  reapLedger,
+  sqlstateOf,
+  sumsDdl,
+  touch,
+  upsertSums,
+} from "sluice/postgres";
+import { connectors, type Database, databases, freshDatabase, openEye } from "./database.ts";
+
+/** All that a role needs to write: no schema, no ownership, no DDL. */
+const LEAST_PRIVILEGES = `
+  GRANT SELECT, INSERT, UPDATE ON usage TO writer;
+  GRANT SELECT, UPDATE ON clients TO writer;
+  GRANT SELECT, INSERT, UPDATE, DELETE ON sluice_ledger TO writer;
+`;
+
+const usageDdl = sumsDdl({ table: "usage", key: ["k"], sum: ["n"] });
+
+describe.each(Object.entries(databases))("on %s", (_name, open) => {
+  let db: Database;
+  beforeAll(async () => {
+    db = await open();
+    await migrate(db.driver, usageDdl);
+  });
+  afterAll(() => db.close());
+
+  it("holds one row per lane, with the number of its batches", async () => {
+    const batcher = createBatcher({
+      name: "lanes",
+      shape: sums({ key: ["k"], sum: ["n"] }),
+      sink: upsertSums(db.driver, { table: "usage" }),
+      lanes: 3,
+    });
+    for (let round = 0; round < 7; round += 1) {
+      for (let i = 0; i < 30; i += 1) batcher.tryAdd({ k: `k${i}`, n: 1 });
+      await batcher.flush();
+    }
+    const { stats } = await batcher.close();
+    expect(stats.batches).toBe(21);
+    const rows = await db.query(
+      "SELECT seq::int, rejected FROM sluice_ledger WHERE writer LIKE 'lanes:%'",
+    );
+    expect(rows).toEqual([1, 2, 3].map(() => ({ seq: 7, rejected: null })));
+  });
+
+  it("forgets writers that are long dead, once, at the first write of a sink; never those alive", async () => {
+    await db.query("DELETE FROM sluice_ledger");
+    await db.query(`INSERT INTO sluice_ledger (writer, seq, updated_at) VALUES
+      ('dead', 1, now() - interval '8 days'), ('quiet', 1, now() - interval '6 days')`);
+    const batcher = createBatcher({
+      name: "reaper",
+      shape: sums({ key: ["k"], sum: ["n"] }),
+      sink: upsertSums(db.driver, { table: "usage" }),
+    });
+    batcher.tryAdd({ k: "a", n: 1 });
+    await batcher.flush();
+    const writers = async () =>
+      (await db.query("SELECT writer FROM sluice_ledger ORDER BY writer")).map(({ writer }) =>
+        String(writer).replace(/:.*/, ""),
+      );
+    expect(await writers()).toEqual(["quiet", "reaper"]);
+    await db.query(
+      "UPDATE sluice_ledger SET updated_at = now() - interval '9 days' WHERE writer = 'quiet'",
+    );
+    batcher.tryAdd({ k: "a", n: 1 });
+    await batcher.close();
+    expect(await writers()).toEqual(["quiet", "reaper"]);
+    expect(await reapLedger(db.driver)).toBe(1);
+    await expect(reapLedger(db.driver, { olderThanMs: 3_599_999 })).rejects.toMatchObject({
+      code: "SLUICE_ERR_POSTGRES_OPTION",
+    });
+  });
+
+  it("a table that is missing is waited for: nothing is dead-lettered, and all lands once it is there", async () => {
+    const events: SluiceEvent[] = [];
+    const batcher = createBatcher({
+      shape: sums({ key: ["k"], sum: ["n"] }),
+      sink: upsertSums(db.driver, { table: "late_table", ledger: "late_ledger" }),
+      maxDelayMs: 0,
+      retry: { baseDelayMs: 20, maxDelayMs: 20 },
+      observe: (event) => events.push(event),
+    });
+    const retriesOf = (text: string) =>
+      events.filter((event) => event.type === "retried" && String(event.error).includes(text))
+        .length;
+    const until = async (holds: () => boolean): Promise<void> => {
+      while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    for (let i = 0; i < 10; i += 1) batcher.tryAdd({ k: `k${i}`, n: 1 });
+    await until(() => retriesOf("late_ledger") > 0 || retriesOf("late_table") > 0);
+    const { lastError } = batcher.stats();
+    expect(sqlstateOf(lastError instanceof Error && lastError.cause)).toBe("42P01");
+    await migrate(db.driver, ledgerDdl("late_ledger"));
+    await until(() => retriesOf("late_table") > 0);
+    await migrate(db.driver, sumsDdl({ table: "late_table", key: ["k"], sum: ["n"] }));
+    const { stats } = await batcher.close();
+    expect(stats).toMatchObject({ committed: 10, deadLettered: 0, unknown: 0 });
+    expect(stats.lastError).toBeUndefined();
+    expect(await db.query("SELECT sum(n)::int AS n FROM late_table")).toEqual([{ n: 10 }]);
+  });
+
+  it("migrate changes nothing the second time, and ten at once do no harm", async () => {
+    const ddl = sumsDdl({ table: "many", key: ["k"], sum: ["n"] });
+    await Promise.all(Array.from({ length: 10 }, () => migrate(db.driver, ddl)));
+    await migrate(db.driver, ddl);
+    const rows = await db.query(
+      "SELECT relname, reloptions FROM pg_class WHERE relname IN ('many', 'sluice_ledger') ORDER BY 1",
+    );
+    expect(rows).toEqual([
+      { relname: "many", reloptions: ["fillfactor=50"] },
+      { relname: "sluice_ledger", reloptions: ["fillfactor=50"] },
+    ]);
+  });
+});
+
+it("ten processes that migrate an empty database at once do no harm", async () => {
+  const url = await freshDatabase();
+  const pools = Array.from({ length: 10 }, () => connectors.pg(url, 1));
+  await Promise.all(pools.map(({ driver }) => migrate(driver, usageDdl)));
+  await Promise.all(pools.map(({ end }) => end()));
+  const eye = await openEye(url);
+  expect(await eye.query("SELECT count(*)::int AS n FROM usage")).toEqual([{ n: 0 }]);
+  await eye.close();
+});
+
+it("with the shipped DDL, at least 95 % of updates are HOT", async () => {
+  const url = await freshDatabase();
+  const { driver, end } = connectors.pg(url, 1);
+  const options = { key: ["k"], sum: ["n"], last: ["at"] } as const;
+  await migrate(driver, sumsDdl({ ...options, table: "usage", updatedAt: "updated_at" }));
+  const batcher = createBatcher({
+    shape: sums(options),
+    sink: upsertSums(driver, { table: "usage", updatedAt: "updated_at" }),
+  });
+  for (let round = 0; round < 12; round += 1) {
+    for (let i = 0; i < 500; i += 1) batcher.tryAdd({ k: `client-${i}`, n: 1, at: round });
+    await batcher.flush();
+  }
+  await batcher.close();
+  await end();
+  const eye = await openEye(url);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const rows = await eye.query(
+    "SELECT relname, n_tup_upd::int AS updates, n_tup_hot_upd::int AS hot FROM pg_stat_user_tables WHERE n_tup_upd > 0",
+  );
+  await eye.close();
+  const [usage] = rows.filter(({ relname }) => relname === "usage");
+  expect(usage?.["updates"]).toBe(11 * 500);
+  expect(Number(usage?.["hot"]) / Number(usage?.["updates"])).toBeGreaterThanOrEqual(0.95);
+});
+
+describe("privileges", () => {
+  /** A database with a role that may log in and nothing else, and what happens when it writes. */
+  const asWriter = async (grants: string) => {
+    const url = await freshDatabase();
+    const eye = await openEye(url);
+    const role = `w_${new URL(url).pathname.slice(3, 20)}`;
+    const setup = connectors.pg(url, 1);
+    await migrate(
+      setup.driver,
+      usageDdl,
+      "CREATE TABLE clients (k text PRIMARY KEY, at timestamptz, note text)",
+    );
+    await setup.end();
+    await eye.query(`CREATE ROLE ${role} LOGIN PASSWORD 'writer'`);
+    await eye.query("INSERT INTO clients VALUES ('a')");
+    await eye.query(grants.replaceAll("writer", role));
+    const writerUrl = new URL(url);
+    writerUrl.username = role;
+    writerUrl.password = "writer";
+    const pool = new pg.Pool({ connectionString: writerUrl.href, max: 2 });
+    const events: SluiceEvent[] = [];
+    const common = {
+      maxDelayMs: 0,
+      retry: { baseDelayMs: 5, maxDelayMs: 5 },
+      observe: (event: SluiceEvent) => events.push(event),
+    };
+    const usage = createBatcher({
+      ...common,
+      shape: sums({ key: ["k"], sum: ["n"] }),
+      sink: upsertSums(pool, { table: "usage" }),
+    });
+    const seen = createBatcher({
+      ...common,
+      shape: distinct({ key: ["k"], last: ["at"] }),
+      sink: touch(pool, { table: "clients" }),
+    });
+    const write = async () => {
+      usage.tryAdd({ k: "a", n: 1 });
+      seen.tryAdd({ k: "a", at: 1_000 });
+      const reports = await Promise.all([
+        usage.close({ timeoutMs: 400 }),
+        seen.close({ timeoutMs: 400 }),
+      ]);
+      const states = events.flatMap((event) =>
+        event.type === "retried" && event.error instanceof Error
+          ? [sqlstateOf(event.error.cause)]
+          : [],
+      );
+      await pool.end();
+      await eye.query(`DROP OWNED BY ${role}`);
+      await eye.query(`DROP ROLE ${role}`);
+      await eye.close();
+      return {
+        committed: reports.map(({ committed }) => committed),
+        states: new Set(states),
+        events,
+      };
+    };
+    return write();
+  };
+
+  it("the least that a role needs is enough", async () => {
+    const { committed, events } = await asWriter(LEAST_PRIVILEGES);
+    expect(committed).toEqual([1, 1]);
+    expect(events.filter(({ type }) => type === "warning" || type === "retried")).toEqual([]);
+  });
+
+  it("without DELETE on the ledger data lands all the same, and reaping is a warning", async () => {
+    const { committed, events } = await asWriter(LEAST_PRIVILEGES.replace(", DELETE", ""));
+    expect(committed).toEqual([1, 1]);
+    const warnings = events.filter((event) => event.type === "warning");
+    expect(warnings.map(({ error }) => sqlstateOf(error))).toEqual(["42501", "42501"]);
+  });
+
+  it.each([
+    [
+      "SELECT on a table of sums",
+      "GRANT SELECT, INSERT, UPDATE ON usage",
+      "GRANT INSERT, UPDATE ON usage",
+    ],
+    [
+      "UPDATE on a table of sums",
+      "GRANT SELECT, INSERT, UPDATE ON usage",
+      "GRANT SELECT, INSERT ON usage",
+    ],
+    ["SELECT on a table to touch", "GRANT SELECT, UPDATE ON clients", "GRANT UPDATE ON clients"],
+    [
+      "SELECT on the ledger",
+      "SELECT, INSERT, UPDATE, DELETE ON sluice_ledger",
+      "INSERT, UPDATE, DELETE ON sluice_ledger",
+    ],
+    [
+      "INSERT on the ledger",
+      "SELECT, INSERT, UPDATE, DELETE ON sluice_ledger",
+      "SELECT, UPDATE, DELETE ON sluice_ledger",
+    ],
+  ])("none of it can go: without %s batches wait", async (_what, granted, less) => {
+    const { committed, states } = await asWriter(LEAST_PRIVILEGES.replace(granted, less));
+    expect(committed).toContain(0);
+    expect(states).toEqual(new Set(["42501"]));
+  });
+});

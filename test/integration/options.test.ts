@@ -1,0 +1,278 @@
+/** Options that are wrong, by accident or on purpose, and what becomes of them. */
+import fc from "fast-check";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { compose, createBatcher, isSluiceError, sums } from "sluice";
+import { composeSinks, insertRows, migrate, sumsDdl, touch, upsertSums } from "sluice/postgres";
+import { connectors, type Eye, freshDatabase, openEye } from "./database.ts";
+
+let url: string;
+let eye: Eye;
+beforeAll(async () => {
+  url = await freshDatabase();
+  eye = await openEye(url);
+});
+afterAll(() => eye.close());
+
+/** The code of what `work` throws. */
+const codeOf = (work: () => unknown): string => {
+  try {
+    work();
+  } catch (error) {
+    return isSluiceError(error) ? error.code : String(error);
+  }
+  return "nothing thrown";
+};
+
+/** As a caller without types would give it. */
+const given = (value: unknown) => value as never;
+
+describe("names", () => {
+  it("20,000 hostile names are refused, or are exactly the name they say", async () => {
+    const hostile = fc.oneof(
+      fc.string({ unit: "binary", maxLength: 80 }),
+      fc.string({ unit: "grapheme", maxLength: 40 }),
+      fc
+        .array(
+          fc.constantFrom(
+            '"',
+            '""',
+            "'",
+            ";",
+            "--",
+            "/*",
+            "*/",
+            "\\",
+            "$$",
+            "\0",
+            "\n",
+            ".",
+            " ",
+            "a",
+            "Ä",
+            "\ud800",
+            "drop table x",
+            "é",
+            "e\u0301",
+            "_",
+            "-",
+            "🙂",
+            "\u202e",
+          ),
+          { maxLength: 12 },
+        )
+        .map((parts) => parts.join("")),
+    );
+    const accepted = new Map<string, string>();
+    let refused = 0;
+    fc.assert(
+      fc.property(hostile, (name) => {
+        try {
+          const ddl = sumsDdl({ table: "t", key: [name], sum: [] });
+          accepted.set(name, ddl);
+        } catch (error) {
+          expect(isSluiceError(error) && error.code).toBe("SLUICE_ERR_POSTGRES_IDENTIFIER");
+          refused += 1;
+        }
+      }),
+      { numRuns: 20_000, seed: 1 },
+    );
+    expect(refused).toBeGreaterThan(5_000);
+    expect(accepted.size).toBeGreaterThan(500);
+    // The server reads each back as the name that was given: one table with a column per name.
+    const names = [...accepted.keys()];
+    for (let from = 0; from < names.length; from += 1_000) {
+      const part = names.slice(from, from + 1_000);
+      const columns = part.map(
+        (name) => /^ {2}(".*" text) NOT NULL/m.exec(accepted.get(name) ?? "")?.[1],
+      );
+      await eye.query(`CREATE TABLE fuzz_${from} (${columns.join(", ")})`);
+      const rows = await eye.query(
+        "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 ORDER BY attnum",
+        [`fuzz_${from}`],
+      );
+      expect(rows.map(({ attname }) => attname)).toEqual(part);
+    }
+  });
+
+  it("20,000 hostile types are refused, or name a type and do nothing else", async () => {
+    const hostile = fc
+      .array(
+        fc.constantFrom(
+          "bigint",
+          "text",
+          "numeric",
+          "(10,2)",
+          "[]",
+          "[][]",
+          " ",
+          ")",
+          "(",
+          ";",
+          "--",
+          "'",
+          '"',
+          ",",
+          "select",
+          "drop table victim",
+          "::",
+          "\n",
+          "A",
+          "timestamp with time zone",
+          "\0",
+        ),
+        { minLength: 1, maxLength: 6 },
+      )
+      .map((parts) => parts.join(""));
+    await eye.query("CREATE TABLE victim (a int)");
+    const accepted = new Set<string>();
+    fc.assert(
+      fc.property(hostile, (type) => {
+        try {
+          sumsDdl({ table: "t", key: { a: type }, sum: [] });
+          accepted.add(type);
+        } catch (error) {
+          expect(isSluiceError(error) && error.code).toBe("SLUICE_ERR_POSTGRES_IDENTIFIER");
+        }
+      }),
+      { numRuns: 20_000, seed: 2 },
+    );
+    expect(accepted).toContain("bigint");
+    expect(accepted).toContain("timestamp with time zone");
+    for (const type of [...accepted].slice(0, 500)) {
+      expect(type).toMatch(/^[a-z0-9_ (),]+(\[\])?$/);
+      await eye.query(`SELECT NULL::${type}`).catch(() => undefined);
+    }
+    expect(await eye.query("SELECT FROM victim")).toEqual([]);
+  });
+
+  it("a name of more than 63 bytes is refused, not cut", () => {
+    expect(codeOf(() => sumsDdl({ table: "t".repeat(63), key: ["k"], sum: [] }))).toBe(
+      "nothing thrown",
+    );
+    expect(codeOf(() => sumsDdl({ table: "t".repeat(64), key: ["k"], sum: [] }))).toBe(
+      "SLUICE_ERR_POSTGRES_IDENTIFIER",
+    );
+    expect(codeOf(() => sumsDdl({ table: "ä".repeat(32), key: ["k"], sum: [] }))).toBe(
+      "SLUICE_ERR_POSTGRES_IDENTIFIER",
+    );
+    for (const table of ["", ".", "a.", ".a", "a.b.c", 'a"b', undefined, null, 7, {}, ["a"]]) {
+      expect(codeOf(() => sumsDdl({ table: given(table), key: ["k"], sum: [] }))).toBe(
+        "SLUICE_ERR_POSTGRES_IDENTIFIER",
+      );
+    }
+  });
+});
+
+describe("drivers", () => {
+  it("what is no driver is refused at construction, with what was received", () => {
+    const client = new pg.Client(url);
+    for (const driver of [
+      undefined,
+      null,
+      {},
+      7,
+      "postgres://",
+      () => undefined,
+      client,
+      { connect: 1 },
+    ]) {
+      expect(codeOf(() => upsertSums(given(driver), { table: "t" }))).toBe(
+        "SLUICE_ERR_POSTGRES_DRIVER",
+      );
+    }
+  });
+
+  it("options are refused when they do not exist, or are of another kind", () => {
+    const pool = new pg.Pool({ connectionString: url });
+    for (const make of [upsertSums, touch] as const) {
+      expect(codeOf(() => make(pool, given({ table: "t", tabel: "t" })))).toBe(
+        "SLUICE_ERR_OPTION_UNKNOWN",
+      );
+      expect(codeOf(() => make(pool, { table: "t", prepare: given("yes") }))).toBe(
+        "SLUICE_ERR_POSTGRES_OPTION",
+      );
+      expect(codeOf(() => make(pool, { table: "t", classify: given("no") }))).toBe(
+        "SLUICE_ERR_POSTGRES_OPTION",
+      );
+      expect(codeOf(() => make(pool, { table: "t", ledger: given(true) }))).toBe(
+        "SLUICE_ERR_POSTGRES_IDENTIFIER",
+      );
+      expect(codeOf(() => make(pool, { table: "t", updatedAt: 'x"' }))).toBe(
+        "SLUICE_ERR_POSTGRES_IDENTIFIER",
+      );
+    }
+    expect(codeOf(() => insertRows(pool, { table: "t", columns: {} }))).toBe(
+      "SLUICE_ERR_POSTGRES_OPTION",
+    );
+  });
+});
+
+describe("composed sinks", () => {
+  it("must share a driver and their options", () => {
+    const [one, other] = [
+      new pg.Pool({ connectionString: url }),
+      new pg.Pool({ connectionString: url }),
+    ];
+    const a = upsertSums(one, { table: "a" });
+    for (const b of [
+      upsertSums(other, { table: "b" }),
+      upsertSums(one, { table: "b", ledger: false }),
+      upsertSums(one, { table: "b", prepare: false }),
+      upsertSums(one, { table: "b", classify: () => "retryable" }),
+    ]) {
+      expect(codeOf(() => composeSinks({ a, b }))).toBe("SLUICE_ERR_POSTGRES_OPTION");
+    }
+    expect(codeOf(() => composeSinks({}))).toBe("SLUICE_ERR_POSTGRES_OPTION");
+    for (const part of [undefined, {}, 7, () => undefined]) {
+      expect(codeOf(() => composeSinks({ part: given(part) }))).toBe("SLUICE_ERR_POSTGRES_OPTION");
+      expect(codeOf(() => composeSinks({ a, part: given(part) }))).toBe(
+        "SLUICE_ERR_POSTGRES_OPTION",
+      );
+    }
+  });
+
+  it("never count a part as landed that no sink writes", async () => {
+    const { driver, end } = connectors.pg(url, 1);
+    await migrate(driver, sumsDdl({ table: "a", key: ["k"], sum: ["n"] }));
+    const fields = { key: ["k"], sum: ["n"] } as const;
+    const batcher = createBatcher({
+      shape: compose({ a: sums(fields), b: sums(fields) }),
+      sink: composeSinks({ a: upsertSums(driver, { table: "a" }) }),
+    });
+    batcher.tryAdd({ a: { k: "x", n: 1 }, b: { k: "x", n: 1 } });
+    const report = await batcher.close({ timeoutMs: 200 });
+    expect(report.committed).toBe(0);
+    expect(report.stats.lastError).toMatchObject({
+      code: "SLUICE_ERR_POSTGRES_OPTION",
+      message: expect.stringContaining('"b"'),
+    });
+    expect(await eye.query("SELECT FROM a")).toEqual([]);
+    await end();
+  });
+});
+
+describe("shapes that a sink does not fit", () => {
+  it("are told so, and nothing lands", async () => {
+    const { driver, end } = connectors.pg(url, 1);
+    await migrate(driver, sumsDdl({ table: "u", key: ["k"], sum: ["n"] }));
+    const lastErrorOf = async (sink: ReturnType<typeof upsertSums>): Promise<unknown> => {
+      const batcher = createBatcher({ shape: sums({ key: ["k"], sum: ["n"] }), sink });
+      batcher.tryAdd({ k: "a", n: 1 });
+      const { committed, stats } = await batcher.close({ timeoutMs: 100 });
+      expect(committed).toBe(0);
+      return stats.lastError;
+    };
+    const wrong = { code: "SLUICE_ERR_POSTGRES_OPTION" };
+    expect(await lastErrorOf(touch(driver, { table: "u" }))).toMatchObject(wrong);
+    expect(await lastErrorOf(touch(driver, { table: "u", set: "n" }))).toMatchObject(wrong);
+    expect(
+      await lastErrorOf(upsertSums(driver, { table: "u", columns: { nope: "n" } })),
+    ).toMatchObject(wrong);
+    expect(
+      await lastErrorOf(upsertSums(driver, { table: "u", types: { n: "bigint" } })),
+    ).toMatchObject(wrong);
+    expect(await eye.query("SELECT FROM u")).toEqual([]);
+    await end();
+  });
+});
