@@ -11,9 +11,9 @@ import { connect, createServer, type Socket } from "node:net";
  * `release`. `hold`: it is held back until `release`, and then the server gets it even if the client
  * has left. Messages of the server can be passed or cut.
  */
-export type Fate = "pass" | "cut" | "deafen" | "stall" | "hold";
+type Fate = "pass" | "cut" | "deafen" | "stall" | "hold";
 
-export interface Message {
+interface Message {
   readonly from: "client" | "server";
   /** The client asks for COMMIT, or the server has done it. Once prepared, the client's has no text. */
   readonly commit: boolean;

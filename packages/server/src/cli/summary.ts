@@ -73,7 +73,8 @@ function formatFigures(report: DemoReport): readonly string[] {
   const saved = events - statements;
   const naive = NAIVE_STATEMENTS * events;
   // Rounded down: 100 % would be none at all.
-  const share = events === 0 ? "" : ` (${(Math.floor((1_000 * saved) / events) / 10).toFixed(1)} %)`;
+  const share =
+    events === 0 ? "" : ` (${(Math.floor((1_000 * saved) / events) / 10).toFixed(1)} %)`;
   const perSecond = elapsedMs === 0 ? 0 : Math.round((1_000 * events) / elapsedMs);
   const figures: (readonly [name: string, figure: string, note: string])[] = [
     ["requests", count(events), `of ${plural(report.clients, "client")}`],

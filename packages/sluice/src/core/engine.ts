@@ -57,6 +57,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const settings = (): Settings => this.#settings;
     const emit = this.#emit.bind(this);
     const books = this.#books;
+    sink.check?.(shape.accumulator().seal(0).batch);
     this.#circuit = new Circuit(clock, random, () => this.#settings.retry, emit);
     const circuit = this.#circuit;
     const shared = { clock, random, books, settings, emit };

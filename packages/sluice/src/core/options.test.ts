@@ -116,6 +116,19 @@ describe("createBatcher refuses", () => {
   });
 });
 
+it("a sink is asked, with an empty batch, whether it can write the shape", () => {
+  const asked: unknown[] = [];
+  const sink = {
+    write: async () => undefined,
+    check: (empty: readonly string[]) => {
+      asked.push(empty);
+      throw new Error("not this shape");
+    },
+  };
+  expect(() => createBatcher({ shape: list<string>(), sink })).toThrow("not this shape");
+  expect(asked).toEqual([[]]);
+});
+
 describe("a default", () => {
   it.each([
     { maxBufferedEntries: 100 },

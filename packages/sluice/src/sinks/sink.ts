@@ -56,6 +56,11 @@ export interface WriteResult {
 
 /** Where batches land. */
 export interface Sink<Batch> {
+  /**
+   * Called once, when a batcher is made, with an empty batch: throws a usage error when it cannot
+   * write batches of that shape.
+   */
+  check?(empty: Batch): void;
   write(batch: Batch, context: WriteContext<Batch>): Promise<WriteResult | undefined | void>;
 }
 

@@ -41,6 +41,8 @@ export function composeSinks<const P extends SinkParts>(parts: P): PostgresSink<
     // To the type system a batch with more parts is as good; here they would count as landed.
     const stray = Object.keys(batch).find((name) => !Object.hasOwn(parts, name));
     if (stray !== undefined) throw optionError(`no sink writes part ${quote(stray)}`);
+    const missing = Object.keys(parts).find((name) => !Object.hasOwn(batch, name));
+    if (missing !== undefined) throw optionError(`the shape has no part ${quote(missing)}`);
     return sinks.flatMap(([name, sink]) => sink.writes(batch[name as keyof P]));
   });
 }

@@ -22,8 +22,6 @@ class FakePool implements PgPool {
   constructor(fate: (client: FakeClient) => void) {
     this.#fate = fate;
   }
-  connect(): Promise<PgClient>;
-  connect(callback: (error: Error | undefined, client: PgClient | undefined) => void): void;
   connect(callback?: (error: Error | undefined, client: PgClient | undefined) => void) {
     const client = Promise.resolve(this.client);
     callback?.(undefined, this.client);
@@ -40,6 +38,27 @@ describe("a client of pg", () => {
     expect(pool.client.queries).toEqual(["BEGIN", "COMMIT"]);
     expect(pool.client.released).toBe(false);
     expect(pool.client.listenerCount("error")).toBe(0);
+  });
+
+  it("may come from a wrapper that knows promises only, and has no events", async () => {
+    const queries: string[] = [];
+    const client: PgClient = {
+      query: async ({ text }) => {
+        queries.push(text);
+        return { rows: [] };
+      },
+      release: () => queries.push("released"),
+    };
+    await expect(transactor({ connect: async () => client })(async () => 1)).resolves.toBe(1);
+    expect(queries).toEqual(["BEGIN", "COMMIT", "released"]);
+  });
+
+  it("that the pool cannot give is an error, by callback and by promise", async () => {
+    const refused = new Error("no room");
+    const byPromise = transactor({ connect: () => Promise.reject(refused) });
+    const byCallback = transactor({ connect: (done) => done?.(refused, undefined) });
+    await expect(byPromise(async () => 1)).rejects.toBe(refused);
+    await expect(byCallback(async () => 1)).rejects.toBe(refused);
   });
 
   it("is given back unused when the attempt was given up while it was awaited", async () => {

@@ -7,19 +7,20 @@ import { quote, SluiceError } from "../../errors.ts";
 /** A row as drivers return it. */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** A `Pool` of `pg`. */
+/** A `Pool` of `pg`, or what wraps one: it may leave the callback unheeded. */
 export interface PgPool {
-  connect(): Promise<PgClient>;
-  connect(callback: (error: Error | undefined, client: PgClient | undefined) => void): void;
+  connect(callback?: PgCheckOut): Promise<PgClient> | void;
 }
+
+type PgCheckOut = (error: Error | undefined, client: PgClient | undefined) => void;
 
 /** A client checked out of a `pg` pool. */
 export interface PgClient {
   query(query: { text: string; values?: unknown[]; name?: string }): Promise<{ rows: unknown[] }>;
   /** True destroys the connection. */
   release(destroy?: boolean): void;
-  on(event: "error", listener: (error: Error) => void): unknown;
-  off(event: "error", listener: (error: Error) => void): unknown;
+  on?(event: "error", listener: (error: Error) => void): unknown;
+  off?(event: "error", listener: (error: Error) => void): unknown;
 }
 
 /** The `sql` function of `postgres` (porsager). */
@@ -136,7 +137,7 @@ function pgTransactor(pool: PgPool): Transact {
       throw error;
     } finally {
       signal?.removeEventListener("abort", destroy);
-      client.off("error", ignore);
+      client.off?.("error", ignore);
       if (!broken) client.release();
     }
   };
@@ -148,14 +149,18 @@ function pgTransactor(pool: PgPool): Transact {
  */
 function checkOut(pool: PgPool): Promise<PgClient> {
   return new Promise((resolve, reject) => {
-    pool.connect((error, client) => {
+    let taken = false;
+    const take: PgCheckOut = (error, client) => {
+      if (taken) return; // by callback and by promise: it is one client
+      taken = true;
       if (client === undefined) {
         reject(error ?? new Error("the pool gave no client"));
         return;
       }
-      client.on("error", ignore);
+      client.on?.("error", ignore);
       resolve(client);
-    });
+    };
+    pool.connect(take)?.then((client) => take(undefined, client), reject);
   });
 }
 

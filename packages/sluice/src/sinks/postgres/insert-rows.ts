@@ -94,8 +94,11 @@ export function insertRows(
     onConflict === "update" ? [`DISTINCT ON (${order}) `, " DESC"] : ["", ""];
 
   const write: TableWrite<readonly InsertRecord[]> = {
-    sql: (_, first, gate) => {
-      const arrays = columns.map((__, index) => `$${first + index}::text[]`).join(", ");
+    sql: (batch, first, gate) => {
+      if (!Array.isArray(batch)) {
+        throw optionError(`takes batches of a list of records; received ${quote(batch)}`);
+      }
+      const arrays = columns.map((_, index) => `$${first + index}::text[]`).join(", ");
       const aliases = columns.map(({ alias }) => alias).join(", ");
       const casts = columns.map(({ alias, type }) => `u.${alias}::${type} AS ${alias}`).join(", ");
       return `INSERT INTO ${table} (${names})

@@ -28,20 +28,26 @@ export interface KeyedColumns {
   readonly last: readonly Column[];
 }
 
-/** Maps the fields of a batch to columns. Throws for options that name no field. */
+/** Maps the fields of a batch to columns. Throws for other batches, and options that name no field. */
 export function keyedColumns(
   sink: string,
-  { key, sum, last }: KeyedFields,
+  batch: KeyedBatch,
   { columns = {}, types = {} }: ColumnOptions,
 ): KeyedColumns {
+  const fields = batch?.fields as KeyedFields | undefined;
+  if (fields === undefined) {
+    const message = `${sink} writes batches of sums or distinct; received ${quote(batch)}`;
+    throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
+  }
+  const { key, sum, last } = fields;
   const known = [...key, ...sum, ...last];
-  for (const [option, fields, names] of [
+  for (const [option, valid, names] of [
     ["columns", known, columns],
     ["types", key, types],
   ] as const) {
-    const stray = Object.keys(names).find((name) => !fields.includes(name));
+    const stray = Object.keys(names).find((name) => !valid.includes(name));
     if (stray === undefined) continue;
-    const message = `${sink}: ${option} names ${quote(stray)}; the fields are ${fields.join(", ")}`;
+    const message = `${sink}: ${option} names ${quote(stray)}; the fields are ${valid.join(", ")}`;
     throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
   }
   const column = (prefix: string, type: string) => (field: string, index: number) => ({

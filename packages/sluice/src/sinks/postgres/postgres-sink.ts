@@ -86,8 +86,15 @@ export function postgresSink<Batch>(
     classify,
     writes,
   });
-  const write: Sink<Batch>["write"] = (batch, context) => writer.write(batch, context);
-  return { driver, options, writes, write };
+  return {
+    driver,
+    options,
+    writes,
+    check: (empty) => {
+      for (const part of writes(empty)) part.sql(1, "true");
+    },
+    write: (batch, context) => writer.write(batch, context),
+  };
 }
 
 interface WriterParts<Batch> {

@@ -49,12 +49,12 @@ export function touch(driver: PostgresDriver, options: TouchOptions): PostgresSi
   const fold = options.caseInsensitive === true ? (text: string) => `lower(${text})` : plain;
 
   const write: TableWrite<KeyedBatch> = {
-    sql: ({ fields }, first, gate) => {
-      const { key, sum, last } = keyedColumns("touch", fields, options);
+    sql: (batch, first, gate) => {
+      const { key, sum, last } = keyedColumns("touch", batch, options);
       const time = last[0];
       const column = time?.name ?? set;
       if (sum.length > 0 || last.length > 1 || column === undefined || (time && set)) {
-        const message = `touch sets one timestamp: from the one \`last\` field of its shape, or the column \`set\`; received fields ${quote(fields)} and set ${quote(options.set)}`;
+        const message = `touch sets one timestamp: from the one \`last\` field of its shape, or the column \`set\`; received fields ${quote(batch.fields)} and set ${quote(options.set)}`;
         throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
       }
       const newest = time === undefined ? "now()" : `max(u.${time.alias})`;

@@ -42,8 +42,8 @@ export function upsertSums(
       ? undefined
       : identifier("upsertSums: updatedAt", options.updatedAt);
   const write: TableWrite<KeyedBatch> = {
-    sql: ({ fields }, first, gate) => {
-      const { key, sum, last } = keyedColumns("upsertSums", fields, options);
+    sql: (batch, first, gate) => {
+      const { key, sum, last } = keyedColumns("upsertSums", batch, options);
       const all = [...key, ...sum, ...last];
       const names = all.map(({ name }) => name);
       const values = all.map(({ alias }) => `u.${alias}`);
