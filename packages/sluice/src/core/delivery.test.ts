@@ -330,6 +330,28 @@ describe("time", () => {
     expect(batcher.stats()).toMatchObject({ deadLettered: 2, unknown: 0 });
   });
 
+  it("spent on a batch of 200,000 is told 200,000 times, and each once", async () => {
+    let letters = 0;
+    const { batcher, clock, events } = answering(
+      () => {
+        throw retryable("cannot connect", { ambiguous: false });
+      },
+      {
+        maxEntries: 200_000,
+        deliveryTimeoutMs: 10,
+        deadLetter: () => {
+          letters += 1;
+        },
+      },
+    );
+    for (let added = 0; added < 200_000; added += 1) batcher.tryAdd("a");
+    const flushed = follow(batcher.flush());
+    await clock.advance(10);
+    expect(flushed.error).toMatchObject({ report: { items: 200_000, deadLettered: 200_000 } });
+    expect(letters).toBe(200_000);
+    expect(events.filter(({ type }) => type === "unknown")).toEqual([]);
+  });
+
   it("spent with one ambiguous failure among others makes it unknown, and no dead letter", async () => {
     const letters: unknown[] = [];
     const { batcher, clock, events } = answering(

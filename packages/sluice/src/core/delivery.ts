@@ -118,7 +118,7 @@ export class Delivery<Batch, Entry> {
         (rest, { size: { items } }) => rest - items,
         size.items,
       );
-      settlement.shortfalls.push(...shortfalls);
+      for (const shortfall of shortfalls) settlement.shortfalls.push(shortfall); // may be many
       return undefined;
     };
 

@@ -49,6 +49,7 @@ describe("createBatcher refuses", () => {
     ["name", ""],
     ["name", 5],
     ["name", null],
+    ["name", "a".repeat(201)],
     ["name", "a\0"],
     ["name", "\ud800"],
     ["shape", null],

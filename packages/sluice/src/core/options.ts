@@ -66,7 +66,7 @@ export interface Limits {
 
 /** The options of `createBatcher`. */
 export interface BatcherOptions<Item, Batch, Entry = unknown> extends Limits {
-  /** Names the batcher in events, errors and its writer id. Default: the kind of its shape. */
+  /** Names the batcher in events, errors and its writer id, in 1 to 200 characters. Default: the kind of its shape. */
   readonly name?: string | undefined;
   readonly shape: Shape<Item, Batch, Entry>;
   /** Where batches land: a sink, or any function that takes a batch. */
@@ -207,8 +207,9 @@ export function resolveParts<Item, Batch, Entry>(
     throw invalidOption("sink", "a function or an object with write()", sink);
   }
   const { name = shape.kind, clock = systemClock } = options;
-  if (typeof name !== "string" || name === "" || /[\0\ud800-\udfff]/u.test(name)) {
-    throw invalidOption("name", "a non-empty string without NUL or lone surrogates", name);
+  // Part of the writer's id, which is the key of a ledger row.
+  if (typeof name !== "string" || !/^[^\0\ud800-\udfff]{1,200}$/u.test(name)) {
+    throw invalidOption("name", "1 to 200 characters without NUL or lone surrogates", name);
   }
   for (const [option, value] of Object.entries({ deadLetter, observe, random })) {
     if (value !== undefined && typeof value !== "function") {
