@@ -126,6 +126,28 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
     expect(await db.query("SELECT count(at)::int AS n FROM seen_side")).toEqual([{ n: 19 }]);
   });
 
+  it("more poison than one attempt has time for is found over several, and the rest lands", async () => {
+    await db.query("CREATE TABLE slow (k text PRIMARY KEY, n bigint)");
+    await db.query(`CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM pg_sleep(0.004); IF NEW.n < 0 THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$`);
+    await db.query(
+      "CREATE TRIGGER slowly BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION slowly()",
+    );
+    const batcher = createBatcher({
+      name: "slow",
+      shape: sums({ key: ["k"], sum: ["n"] }),
+      sink: upsertSums(db.driver, { table: "slow" }),
+      writeTimeoutMs: 400,
+      maxDelayMs: 60_000,
+    });
+    for (let i = 0; i < 64; i += 1) batcher.tryAdd({ k: `k${i}`, n: i % 2 === 0 ? 1 : -1 });
+    const report = await batcher.close({ timeoutMs: 30_000 });
+    expect(report).toMatchObject({ committed: 32, rejected: 32, unknown: 0, abandoned: 0 });
+    expect(await db.query("SELECT count(*)::int AS rows, sum(n)::int AS n FROM slow")).toEqual([
+      { rows: 32, n: 32 },
+    ]);
+  });
+
   it("constraints that are checked at COMMIT are isolated like any other", async () => {
     await db.query("CREATE TABLE known (k text PRIMARY KEY)");
     await db.query(

@@ -224,6 +224,52 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
       { a: null, b: null, name: "older" },
     ]);
   });
+  it("a value that is too long for its column is rejected, never cut", async () => {
+    await db.query(
+      "CREATE TABLE codes (v varchar(3), c char(3), a varchar(3)[], b bit(3), n bigint)",
+    );
+    const types = { v: "varchar(3)", c: "character(3)", a: "varchar(3)[]", b: "bit(3)" };
+    const letters: DeadLetter[] = [];
+    const codes = createBatcher({
+      shape: list<Record<string, unknown>>(),
+      sink: insertRows(db.driver, { table: "codes", columns: { ...types, n: "bigint" } }),
+      deadLetter: (letter) => letters.push(letter),
+    });
+    codes.tryAdd({ v: "abc", c: "ab", a: ["abc"], b: "101", n: 0 });
+    codes.tryAdd({ v: "abcd", n: 1 });
+    codes.tryAdd({ c: "abcd", n: 2 });
+    codes.tryAdd({ a: ["abc", "abcd"], n: 3 });
+    codes.tryAdd({ b: "1011", n: 4 });
+    await codes.close();
+    expect(await db.query("SELECT v, c, a, b::text, n::int FROM codes")).toEqual([
+      { v: "abc", c: "ab ", a: ["abc"], b: "101", n: 0 },
+    ]);
+    expect(letters.map(({ entry }) => (entry as { n: number }).n)).toEqual([1, 2, 3, 4]);
+
+    await db.query("CREATE TABLE short (k varchar(3) PRIMARY KEY, n bigint)");
+    const short = createBatcher({
+      shape: sums({ key: ["k"], sum: ["n"] }),
+      sink: upsertSums(db.driver, { table: "short", types: { k: "varchar(3)" } }),
+    });
+    for (const k of ["abcdef", "abcxyz", "abc"]) short.tryAdd({ k, n: 1 });
+    expect(await short.close()).toMatchObject({ committed: 1, rejected: 2 });
+  });
+
+  it("a value that cannot even be encoded is rejected alone", async () => {
+    await db.query("CREATE TABLE docs (id bigint, doc jsonb)");
+    const letters: DeadLetter[] = [];
+    const docs = createBatcher({
+      shape: list<Record<string, unknown>>(),
+      sink: insertRows(db.driver, { table: "docs", columns: { id: "bigint", doc: "jsonb" } }),
+      deadLetter: (letter) => letters.push(letter),
+    });
+    const cyclic: Record<string, unknown> = {};
+    cyclic["self"] = cyclic;
+    for (const [id, doc] of [{}, { x: 1n }, { y: 2 }, cyclic].entries()) docs.tryAdd({ id, doc });
+    expect(await docs.close()).toMatchObject({ committed: 2, rejected: 2 });
+    expect(letters.map(({ entry }) => (entry as { id: number }).id)).toEqual([1, 3]);
+  });
+
   it("a batch of 100,000 entries is one statement", async () => {
     const batcher = createBatcher({
       name: "big",

@@ -57,7 +57,10 @@ export interface ErrorDetails {
   readonly cause?: unknown;
   /** With `retryable`: the store asks to be left alone this long, in milliseconds; 10 minutes count. */
   readonly retryAfterMs?: number | undefined;
-  /** With `retryable`: whether the attempt may have been applied after all. Default true. */
+  /**
+   * With `retryable`: whether the attempt may have been applied after all. With `rejected`: whether
+   * an earlier attempt that was ambiguous may have been. Default true.
+   */
   readonly ambiguous?: boolean | undefined;
   /** With `incomplete`: the figures of the flush or close that fell short. */
   readonly report?: unknown;
@@ -113,8 +116,9 @@ export function retryable(message: string, details: ErrorDetails = {}): SluiceEr
 }
 
 /**
- * Thrown by a sink: nothing of this batch was applied and trying it again is useless. The engine
- * halves the batch until the entries at fault stand alone.
+ * Thrown by a sink: this attempt applied nothing of the batch and trying it again is useless. The
+ * engine halves the batch until the entries at fault stand alone. After an earlier attempt that was
+ * ambiguous such an entry is `unknown`, unless `ambiguous: false` promises that none was applied.
  */
 export function rejected(message: string, details: ErrorDetails = {}): SluiceError {
   return new SluiceError("SLUICE_ERR_SINK_REJECTED", message, details);

@@ -45,6 +45,7 @@ export type SluiceEvent = { readonly name: string } & (
       readonly outcome: "rejected" | "expired";
       readonly attempts: number;
       readonly error: unknown;
+      readonly entry: unknown;
     } & Size)
   /** Delivery ended without an answer. `batch` is what may or may not have been applied. */
   | ({

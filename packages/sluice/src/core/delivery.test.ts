@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { rejected, retryable } from "../errors.ts";
+import { rejected, retryable, SluiceError } from "../errors.ts";
 import type { SluiceEvent } from "../events.ts";
 import { list } from "../shapes/list.ts";
 import { sums } from "../shapes/sums.ts";
@@ -575,10 +575,82 @@ describe("deadLetter", () => {
     expect(warnings.map((error) => (error as Error).message)).toEqual([
       "thrown",
       "rejected",
-      "deadLetter took longer than 100 ms",
+      "deadLetter took longer than writeTimeoutMs",
     ]);
     batcher.tryAdd("d");
     expect(await batcher.flush()).toMatchObject({ committed: 1 });
+  });
+
+  it("that hangs for many entries holds their lane for one writeTimeoutMs, not for one each", async () => {
+    let letters = 0;
+    const { batcher, clock } = answering(
+      (_, batch) =>
+        Promise.resolve({ rejected: batch.map((__, index) => ({ index, cause: index })) }),
+      {
+        writeTimeoutMs: 100,
+        deadLetter: () => {
+          letters += 1;
+          return new Promise(() => undefined);
+        },
+      },
+    );
+    for (let added = 0; added < 50; added += 1) batcher.tryAdd("a");
+    const flushed = follow(batcher.flush());
+    await clock.advance(100);
+    expect([letters, flushed.settled]).toEqual([50, "rejected"]);
+  });
+
+  it("that is missing or fails loses no entry: the event carries it", async () => {
+    const { batcher, events } = answering(() => {
+      throw rejected("poison");
+    });
+    for (const text of "ab") batcher.tryAdd(text);
+    await expect(batcher.flush()).rejects.toMatchObject({ report: { deadLettered: 2 } });
+    const buried = events.flatMap((event) => (event.type === "dead-lettered" ? [event.entry] : []));
+    expect(buried).toEqual(["a", "b"]);
+  });
+});
+
+describe("a rejection after an attempt that may have been applied", () => {
+  const failing = (first: Error, second: Error) => (call: number) => {
+    if (call === 1) throw first;
+    throw second;
+  };
+
+  it.each([
+    ["is unknown: the sink speaks for this attempt only", new Error("lost"), {}, "unknown"],
+    [
+      "is a rejection if the sink speaks for all",
+      new Error("lost"),
+      { ambiguous: false },
+      "deadLettered",
+    ],
+    [
+      "is a rejection if that attempt applied nothing",
+      retryable("no", { ambiguous: false }),
+      {},
+      "deadLettered",
+    ],
+  ] as const)("%s", async (_, first, details, account) => {
+    const letters: unknown[] = [];
+    const { batcher, clock } = answering(failing(first, rejected("duplicate key", details)), {
+      deadLetter: (letter) => letters.push(letter),
+    });
+    for (const text of "ab") batcher.tryAdd(text);
+    void batcher.flush().catch(() => undefined);
+    await clock.advance(1_000);
+    expect(batcher.stats()).toMatchObject({ [account]: 2, held: 0 });
+    expect(letters).toHaveLength(account === "unknown" ? 0 : 2);
+  });
+
+  it("of a usage error is not one: nothing was sent", async () => {
+    const { batcher, clock } = answering(() => {
+      throw new SluiceError("SLUICE_ERR_OPTION_INVALID", "wrong");
+    });
+    batcher.tryAdd("a");
+    const closed = batcher.close({ timeoutMs: 100 });
+    await clock.advance(100);
+    expect(await closed).toMatchObject({ abandoned: 1, unknown: 0 });
   });
 });
 
@@ -697,5 +769,40 @@ describe("an engine", () => {
     expect(await batcher.flush()).toMatchObject({ committed: 1 });
     const { accepted, committed, unknown, held } = batcher.stats();
     expect([accepted, committed + unknown, held]).toEqual([2, 2, 0]);
+  });
+
+  it("survives a shape that cannot seal: nobody waits for ever, and close() returns", async () => {
+    const clock = manualClock();
+    const events: SluiceEvent[] = [];
+    const shape = list<string>();
+    const batcher = createBatcher({
+      shape: {
+        ...shape,
+        accumulator: () => {
+          const accumulator = shape.accumulator();
+          const broken = (entries: number): never => {
+            throw new Error(`cannot seal ${entries}`);
+          };
+          const seal = (entries: number) => (entries === 0 ? accumulator.seal(0) : broken(entries));
+          return new Proxy(accumulator, {
+            get: (target, name) => {
+              if (name === "seal") return seal;
+              const value: unknown = Reflect.get(target, name, target);
+              return typeof value === "function" ? value.bind(target) : value;
+            },
+          });
+        },
+      },
+      sink: () => undefined,
+      clock,
+      observe: (event) => events.push(event),
+    });
+    const delivered = follow(batcher.deliver("a"));
+    const flushed = follow(batcher.flush());
+    await clock.settle();
+    expect(delivered.error).toMatchObject({ code: "SLUICE_ERR_DELIVERY_UNKNOWN" });
+    expect(flushed.error).toMatchObject({ code: "SLUICE_ERR_FLUSH_INCOMPLETE" });
+    expect(events.map(({ type }) => type)).toContain("warning");
+    expect((await batcher.close()).stats).toMatchObject({ accepted: 1, held: 1 });
   });
 });

@@ -51,7 +51,15 @@ interface Part<Batch> {
 
 type Verdict =
   | { readonly kind: "applied"; readonly result: unknown }
-  | { readonly kind: "rejected" | "expired" | "unknown" | "abandoned"; readonly error: unknown };
+  | { readonly kind: "expired" | "unknown" | "abandoned"; readonly error: unknown }
+  | { readonly kind: "rejected"; readonly error: unknown; readonly ambiguous: boolean };
+
+/** What a part inherits from those it was cut from. */
+interface Past {
+  readonly attempts: number;
+  /** One of them may have been applied, and the sink does not rule it out. */
+  readonly ambiguous: boolean;
+}
 
 type Answer =
   | { readonly kind: "answered"; readonly result: unknown }
@@ -101,19 +109,21 @@ export class Delivery<Batch, Entry> {
     const startedAt = clock.now();
     const deadline = startedAt + settings().deliveryTimeoutMs;
 
-    const settle = async (piece: Batch, pieceId: BatchId, from: number, before: number) => {
-      const tries = { count: before };
+    const settle = async (piece: Batch, pieceId: BatchId, from: number, past: Past) => {
+      const tries = { count: past.attempts };
       const verdict = await this.#write(piece, pieceId, deadline, abort, tries);
       const attempts = tries.count;
-      settlement.attempts += attempts - before;
+      settlement.attempts += attempts - past.attempts;
       const size = shape.size(piece);
-      if (verdict.kind === "rejected" && size.entries > 1)
-        return { cause: verdict.error, attempts };
+      const ambiguous = past.ambiguous || (verdict.kind === "rejected" && verdict.ambiguous);
+      if (verdict.kind === "rejected" && size.entries > 1) {
+        return { cause: verdict.error, past: { attempts, ambiguous } };
+      }
       const part = { batch: piece, size, id: pieceId, from, attempts, startedAt, flight };
       const shortfalls =
         verdict.kind === "applied"
           ? await this.#applied(part, verdict.result)
-          : await this.#failed(part, verdict.kind, verdict.error);
+          : await this.#failed(part, outcomeOf(verdict, ambiguous), verdict.error);
       settlement.committed += shortfalls.reduce(
         (rest, { size: { items } }) => rest - items,
         size.items,
@@ -122,15 +132,14 @@ export class Delivery<Batch, Entry> {
       return undefined;
     };
 
-    const refusal = await settle(batch, id, 0, 0);
+    const refusal = await settle(batch, id, 0, { attempts: 0, ambiguous: false });
     if (refusal !== undefined) {
       emit({ type: "bisected", id, error: refusal.cause, ...shape.size(batch) });
-      // How often a part and those it was cut from have been tried, by the part's path.
-      const tried = new Map([["", refusal.attempts]]);
+      const pasts = new Map([["", refusal.past]]); // by the path of the part that was refused
       await bisect(batch, refusal.cause, shape, async (piece, path, from) => {
-        const before = tried.get(path.slice(0, -1)) ?? 0;
-        const again = await settle(piece, { ...id, part: path }, from, before);
-        if (again !== undefined) tried.set(path, again.attempts);
+        const past = pasts.get(path.slice(0, -1)) ?? refusal.past;
+        const again = await settle(piece, { ...id, part: path }, from, past);
+        if (again !== undefined) pasts.set(path, again.past);
         return again;
       });
     }
@@ -174,10 +183,14 @@ export class Delivery<Batch, Entry> {
       const known = isSluiceError(error) ? error : undefined;
       if (known?.disposition === "rejected") {
         circuit.succeeded(leave);
-        return { kind: "rejected", error: known.cause ?? known };
+        return {
+          kind: "rejected",
+          error: known.cause ?? known,
+          ambiguous: ambiguous && known.ambiguous,
+        };
       }
       circuit.failed(leave, error);
-      const mayHaveApplied = known?.ambiguous ?? true;
+      const mayHaveApplied = known?.disposition !== "usage" && (known?.ambiguous ?? true);
       ambiguous ||= mayHaveApplied;
       const pause = backoffMs(attempt, settings().retry, random);
       const asked = known?.retryAfterMs ?? 0;
@@ -202,6 +215,7 @@ export class Delivery<Batch, Entry> {
   ): Promise<Answer> {
     const { sink, shape, clock, settings, emit } = this.#parts;
     const timeoutMs = Math.min(settings().writeTimeoutMs, deadline - clock.now());
+    const endsAt = clock.now() + timeoutMs;
     const controller = new AbortController();
     const warn = (error: unknown): void => {
       emit({ type: "warning", error });
@@ -225,7 +239,9 @@ export class Delivery<Batch, Entry> {
         end({ kind: "failed", error });
       }, timeoutMs);
       abort.addEventListener("abort", onAbort);
-      const context = { id, attempt, signal: controller.signal, timeoutMs, shape, warn };
+      const { signal } = controller;
+      const remainingMs = (): number => endsAt - clock.now();
+      const context = { id, attempt, signal, timeoutMs, remainingMs, shape, warn };
       // Inside a promise, so that a sink that throws before it returns one is caught as well.
       new Promise<WriteResult | undefined | void>((answer) => {
         answer(sink.write(part, context));
@@ -289,31 +305,33 @@ export class Delivery<Batch, Entry> {
     outcome: "rejected" | "expired",
     entries: readonly RejectedEntry[],
   ): Promise<readonly Shortfall<Batch>[]> {
-    const { shape, books, emit, deadLetter } = this.#parts;
+    const { shape, books, clock, settings, emit, deadLetter } = this.#parts;
     const shortfalls = entries.map(({ index, cause }): Shortfall<Batch> => {
       const size = { items: shape.itemsAt(batch, index), entries: 1, bytes: 0 };
       books.deadLettered += size.items;
       flight.release(size.items);
-      emit({ type: "dead-lettered", id, outcome, attempts, error: cause, ...size });
+      const entry = shape.entryAt(batch, index);
+      emit({ type: "dead-lettered", id, outcome, attempts, error: cause, entry, ...size });
       return { outcome, from: from + index, size, error: failure(outcome, id, attempts, cause) };
     });
     if (deadLetter === undefined) return shortfalls;
+    const until = clock.now() + settings().writeTimeoutMs;
     for (const { index, cause } of entries) {
-      await this.#bounded(() => {
+      const work = (): unknown => {
         const [entry, items] = [shape.entryAt(batch, index), shape.itemsAt(batch, index)];
         return deadLetter({ entry, items, outcome, cause, attempts, id });
-      }, flight.abort);
+      };
+      await this.#bounded(work, until, flight.abort);
     }
     return shortfalls;
   }
 
   /**
-   * Awaits `work` for at most writeTimeoutMs, or until `abort`; its failure becomes a warning. After
-   * `abort` it is begun and not awaited.
+   * Begins `work` and awaits it until the time `until` on the clock, or until `abort`; after either it
+   * is begun and not awaited. Its failure becomes a warning.
    */
-  async #bounded(work: () => unknown, abort: AbortSignal): Promise<void> {
-    const { clock, settings, emit } = this.#parts;
-    const timeoutMs = settings().writeTimeoutMs;
+  async #bounded(work: () => unknown, until: number, abort: AbortSignal): Promise<void> {
+    const { clock, emit } = this.#parts;
     await new Promise<void>((resolve) => {
       const end = (error?: unknown): void => {
         clock.cancel(timer);
@@ -323,8 +341,8 @@ export class Delivery<Batch, Entry> {
       };
       const onAbort = (): void => end(abort.reason);
       const timer = clock.schedule(() => {
-        end(new Error(`deadLetter took longer than ${timeoutMs} ms`));
-      }, timeoutMs);
+        end(new Error("deadLetter took longer than writeTimeoutMs"));
+      }, until - clock.now());
       abort.addEventListener("abort", onAbort);
       new Promise((done) => {
         done(work());
@@ -335,4 +353,12 @@ export class Delivery<Batch, Entry> {
       if (abort.aborted) onAbort();
     });
   }
+}
+
+/** A rejection says nothing of an earlier attempt that may have been applied. */
+function outcomeOf(
+  { kind }: Exclude<Verdict, { kind: "applied" }>,
+  ambiguous: boolean,
+): Exclude<Outcome, "committed"> {
+  return kind === "rejected" && ambiguous ? "unknown" : kind;
 }

@@ -11,7 +11,6 @@ import { detached } from "./detached.ts";
 import { type Landing, Lane } from "./lane.ts";
 import {
   type BatcherOptions,
-  checkTimeout,
   type Limits,
   mergeLimits,
   type Parts,
@@ -19,6 +18,7 @@ import {
   resolveParts,
   type Settings,
 } from "./options.ts";
+import { checkTimeout } from "./validate.ts";
 import {
   type CloseReport,
   describeShortfall,
@@ -115,8 +115,9 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
       );
     }
     const stats = report();
-    if (stats.committed === stats.items) return stats;
-    throw flushIncomplete(stats, landings.flatMap(({ shortfalls }) => shortfalls)[0]?.error);
+    const [shortfall] = landings.flatMap(({ shortfalls }) => shortfalls);
+    if (stats.committed === stats.items && shortfall === undefined) return stats;
+    throw flushIncomplete(stats, shortfall?.error);
   }
 
   async close(options: CloseOptions = {}): Promise<CloseReport<Batch>> {

@@ -1,5 +1,5 @@
 import type { Clock, Random, Timer } from "../clock.ts";
-import type { SluiceError } from "../errors.ts";
+import { SluiceError } from "../errors.ts";
 import type { FlushReason, UnnamedEvent } from "../events.ts";
 import type { Accumulator, Sealed, Shape, Size } from "../shapes/shape.ts";
 import type { Books } from "./books.ts";
@@ -7,7 +7,7 @@ import type { Delivery } from "./delivery.ts";
 import { detached } from "./detached.ts";
 import type { Settings } from "./options.ts";
 import type { Receipt } from "./reports.ts";
-import type { Settlement } from "./settlement.ts";
+import type { Settlement, Shortfall } from "./settlement.ts";
 
 /**
  * The entries of one batch to be, oldest segment first. The lane cuts what is gathered into
@@ -106,7 +106,7 @@ export class Lane<Item, Batch> {
   claimFolded(claim: Claim): number {
     const ordinals = this.accumulator.ordinals();
     for (const ordinal of ordinals) {
-      const segment = this.#segments.find(({ first, entries }) => ordinal < first + entries);
+      const segment = this.#segments.findLast(({ first }) => first <= ordinal);
       const claims = segment?.claims.get(ordinal);
       if (claims === undefined) segment?.claims.set(ordinal, [claim]);
       else claims.push(claim);
@@ -264,7 +264,8 @@ export class Lane<Item, Batch> {
 
   async #send(segment: Segment<Batch>, reason: FlushReason): Promise<void> {
     const { books, clock, delivery, emit, onRoom, writer } = this.#parts;
-    const sealed = this.accumulator.seal(segment.entries);
+    const sealed = this.#seal(segment);
+    if (sealed === undefined) return;
     const { batch, items, entries, bytes } = sealed;
     const flight = { segment, items, entries, bytes };
     this.#inFlight = flight;
@@ -285,13 +286,31 @@ export class Lane<Item, Batch> {
     onRoom();
   }
 
+  /** A shape of somebody else's may throw: its items stay held, and nobody waits for ever. */
+  #seal(segment: Segment<Batch>): Sealed<Batch> | undefined {
+    try {
+      return this.accumulator.seal(segment.entries);
+    } catch (error) {
+      this.#parts.emit({ type: "warning", error });
+      const lost = new SluiceError("SLUICE_ERR_DELIVERY_UNKNOWN", "the batch could not be sealed", {
+        cause: error,
+      });
+      this.#land(segment, undefined, undefined, 0, lost);
+      return undefined;
+    }
+  }
+
   #land(
     segment: Segment<Batch>,
     sealed: Sealed<Batch> | undefined,
     settlement: Settlement<Batch> | undefined,
     ageMs: number,
+    lost?: SluiceError,
   ): void {
     if (segment.watchers.length === 0 && segment.claims.size === 0) return;
+    const none = { items: 0, entries: 0, bytes: 0 };
+    const shortfalls: Shortfall<Batch>[] =
+      lost === undefined ? [] : [{ outcome: "unknown", from: 0, size: none, error: lost }];
     const landing: Landing<Batch> = {
       items: (sealed?.items ?? 0) + segment.droppedItems,
       entries: sealed?.entries ?? 0,
@@ -299,7 +318,7 @@ export class Lane<Item, Batch> {
       batches: sealed === undefined ? 0 : 1,
       committed: settlement?.committed ?? 0,
       attempts: settlement?.attempts ?? 0,
-      shortfalls: settlement?.shortfalls ?? [],
+      shortfalls: settlement?.shortfalls ?? shortfalls,
       ageMs,
       droppedItems: segment.droppedItems,
     };
@@ -311,7 +330,7 @@ export class Lane<Item, Batch> {
     }
     for (const watcher of segment.watchers) watcher(landing);
     for (const [ordinal, claims] of segment.claims) {
-      for (const claim of claims) claim(errors.get(ordinal), landing);
+      for (const claim of claims) claim(lost ?? errors.get(ordinal), landing);
     }
   }
 }

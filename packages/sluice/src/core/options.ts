@@ -1,11 +1,12 @@
 /**
  * The options of a batcher: types, defaults (the one table), and their validation.
  */
-import { type Clock, MAX_TIMER_MS, type Random, systemClock, systemRandom } from "../clock.ts";
-import { quote, SluiceError } from "../errors.ts";
+import { type Clock, type Random, systemClock, systemRandom } from "../clock.ts";
+import { quote } from "../errors.ts";
 import type { Observe } from "../events.ts";
 import type { Shape } from "../shapes/shape.ts";
 import type { BatchId, Sink, SinkFunction } from "../sinks/sink.ts";
+import { atMost, count, duration, invalidOption, refuseAbove, refuseUnknown } from "./validate.ts";
 
 /** What happens to an item that needs room when there is none. */
 export type Overflow = "wait" | "reject" | "drop-newest" | "drop-oldest";
@@ -73,7 +74,7 @@ export interface BatcherOptions<Item, Batch, Entry = unknown> extends Limits {
   readonly sink: Sink<Batch> | SinkFunction<Batch>;
   /** Strictly serial paths to the sink; entries are assigned by key. Default 1. */
   readonly lanes?: number | undefined;
-  /** Receives each entry that will never land. May be asynchronous; bounded by writeTimeoutMs. */
+  /** Receives each entry that will never land. Awaited for writeTimeoutMs per batch, no longer. */
   readonly deadLetter?: ((letter: DeadLetter<Entry>) => unknown) | undefined;
   readonly observe?: Observe | undefined;
   /** Default: real time. */
@@ -233,20 +234,6 @@ export function resolveParts<Item, Batch, Entry>(
   };
 }
 
-/** Refuses names in `options` that are not in `known`. */
-export function refuseUnknown(options: object, known: readonly string[], prefix = ""): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    const what = prefix.endsWith(".") ? prefix.slice(0, -1) : `${prefix}the options`;
-    throw invalidOption(what, "an object", options);
-  }
-  const unknown = Object.keys(options).find((option) => !known.includes(option));
-  if (unknown === undefined) return;
-  throw new SluiceError(
-    "SLUICE_ERR_OPTION_UNKNOWN",
-    `there is no option ${quote(prefix + unknown)}; there are ${known.join(", ")}`,
-  );
-}
-
 /** The limits after `configure(changes)`. Refuses options that are not limits. */
 export function mergeLimits(limits: Limits, changes: Limits): Limits {
   refuseUnknown(changes, LIMITS);
@@ -261,11 +248,6 @@ function given<Options extends object>(options: Options): Partial<Options> {
   return Object.fromEntries(pairs) as Partial<Options>;
 }
 
-/** Checks the `timeoutMs` of a call. */
-export function checkTimeout(value: unknown, fallback: number): number {
-  return duration("timeoutMs", value, fallback, 0, Infinity);
-}
-
 function functionSink<Batch>(write: SinkFunction<Batch>): Sink<Batch> {
   // What a plain function returns says nothing about the batch: it may be a driver's own result.
   return {
@@ -273,46 +255,4 @@ function functionSink<Batch>(write: SinkFunction<Batch>): Sink<Batch> {
       await write(batch, context);
     },
   };
-}
-
-/** A default that gives way to a stated limit, which is checked in its own place. */
-const atMost = (stated: unknown, fallback: number): number =>
-  typeof stated === "number" ? Math.min(stated, fallback) : fallback;
-
-function count(option: string, value: unknown, fallback: number, most = 2 ** 40): number {
-  if (value === undefined) return fallback;
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > most) {
-    throw invalidOption(option, `a whole number from 1 to ${most}`, value);
-  }
-  return value;
-}
-
-function duration(
-  option: string,
-  value: unknown,
-  fallback: number,
-  least: number,
-  most = MAX_TIMER_MS,
-): number {
-  if (value === undefined) return fallback;
-  if (typeof value !== "number" || !(value >= least && value <= most)) {
-    throw invalidOption(option, `milliseconds from ${least} to ${most}`, value);
-  }
-  return value;
-}
-
-function refuseAbove(low: string, lowValue: number, high: string, highValue: number): void {
-  if (lowValue <= highValue) return;
-  throw new SluiceError(
-    "SLUICE_ERR_OPTION_CONFLICT",
-    `${low} (${lowValue}) must not be above ${high} (${highValue})`,
-  );
-}
-
-/** The refusal of an option's value. */
-export function invalidOption(option: string, expected: string, received: unknown): SluiceError {
-  return new SluiceError(
-    "SLUICE_ERR_OPTION_INVALID",
-    `${option} must be ${expected}; received ${quote(received)}`,
-  );
 }

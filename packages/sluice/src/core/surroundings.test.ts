@@ -20,7 +20,7 @@ describe("the callers' AsyncLocalStorage context", () => {
         see("sink");
         signal.addEventListener("abort", () => see("abort"));
         if (calls === 1) throw new Error("again");
-        if (calls === 2) throw rejected("poison");
+        if (calls === 2) throw rejected("poison", { ambiguous: false });
         return calls > 6 ? new Promise(() => undefined) : undefined;
       },
       deadLetter: () => see("deadLetter"),

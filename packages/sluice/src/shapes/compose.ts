@@ -31,7 +31,7 @@ type PartList = readonly (readonly [name: string, shape: Shape<unknown, unknown>
  * Several shapes that are gathered and flushed together: a batch holds a batch of every part, and a
  * sink that is atomic writes all or none of it. The parts of one item are accepted together, and
  * each counts as an item in the books. The entries of a batch are those of its parts, in the order
- * in which the parts are named here.
+ * in which the parts are named here. With several lanes, an item goes by the key of its first part.
  *
  * @example
  * compose({ requests: sums({ key: ["client"], sum: ["count"] }), seen: distinct({ key: ["client"] }) })

@@ -6,7 +6,7 @@
  * ("a\0b", "c") stay apart, nothing is concatenated per item, and `__proto__` is a key like any other.
  */
 import { type ErrorCode, quote, SluiceError } from "../errors.ts";
-import { refuseUnknown } from "../core/options.ts";
+import { refuseUnknown } from "../core/validate.ts";
 import {
   isTime,
   type KeyedAccess,

@@ -1,4 +1,4 @@
-import { invalidOption, refuseUnknown } from "../core/options.ts";
+import { invalidOption, refuseUnknown } from "../core/validate.ts";
 import { quote, SluiceError } from "../errors.ts";
 import type { Accumulator, Sealed, Shape, Size } from "./shape.ts";
 import { byteLength } from "./text.ts";
@@ -25,7 +25,7 @@ export interface ListOptions<Value> {
 
 /**
  * Plain values, in the order in which they came. A batch is a frozen array, so any function that
- * takes an array can be the sink.
+ * takes an array can be the sink. Values are kept as they are, not copied: do not change them after.
  *
  * @example
  * createBatcher({ shape: list<string>(), sink: async (lines) => { await appendFile(path, lines.join("")) } })

@@ -31,6 +31,8 @@ export interface WriteContext<Batch> {
   readonly signal: AbortSignal;
   /** The time this attempt has, in milliseconds. Limits on the store's side belong below it. */
   readonly timeoutMs: number;
+  /** What is left of it now, in milliseconds. */
+  remainingMs(): number;
   /** Sizes, entries and halves of the batch. */
   readonly shape: BatchAlgebra<Batch>;
   /** Reports a fault that does not concern the batch; it becomes a `warning` event. */

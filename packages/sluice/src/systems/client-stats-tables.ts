@@ -1,7 +1,7 @@
 /**
  * The three tables of client statistics: their fields, their names, their DDL.
  */
-import { refuseUnknown } from "../core/options.ts";
+import { refuseUnknown } from "../core/validate.ts";
 import { tableName } from "../sinks/postgres/identifiers.ts";
 import { sumsDdl } from "../sinks/postgres/migrate.ts";
 

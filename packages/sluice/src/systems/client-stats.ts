@@ -4,7 +4,8 @@
  */
 import { systemClock } from "../clock.ts";
 import { type Batcher, createBatcher } from "../core/batcher.ts";
-import { type BatcherOptions, invalidOption } from "../core/options.ts";
+import { type BatcherOptions } from "../core/options.ts";
+import { invalidOption } from "../core/validate.ts";
 import { quote, SluiceError } from "../errors.ts";
 import { type ComposedEntry, compose } from "../shapes/compose.ts";
 import { distinct } from "../shapes/distinct.ts";

@@ -37,3 +37,14 @@ export function typeName(what: string, name: unknown): string {
     `${what} must be a type such as bigint, numeric(10,2) or text[]; received ${quote(name)}`,
   );
 }
+
+/**
+ * The type to cast text to on its way into a column of type `type`. A cast to a length cuts what is
+ * too long, in silence; without one the column itself refuses it.
+ */
+export function castType(type: string): string {
+  return type
+    .replace(/^(varchar|character varying)(\(\d+\))?/, "varchar")
+    .replace(/^(char|character)(\(\d+\))?(?=$|\[)/, "bpchar")
+    .replace(/^bit( varying)?(\(\d+\))?/, "varbit");
+}

@@ -1,10 +1,10 @@
 import { Buffer } from "node:buffer";
-import { refuseUnknown } from "../../core/options.ts";
+import { refuseUnknown } from "../../core/validate.ts";
 import { quote, rejected, SluiceError } from "../../errors.ts";
 import { textFault } from "../../shapes/text.ts";
 import { textArray } from "./array-literal.ts";
 import type { PostgresDriver } from "./driver.ts";
-import { identifier, tableName, typeName } from "./identifiers.ts";
+import { castType, identifier, tableName, typeName } from "./identifiers.ts";
 import {
   type PostgresSink,
   type PostgresSinkOptions,
@@ -100,7 +100,9 @@ export function insertRows(
       }
       const arrays = columns.map((_, index) => `$${first + index}::text[]`).join(", ");
       const aliases = columns.map(({ alias }) => alias).join(", ");
-      const casts = columns.map(({ alias, type }) => `u.${alias}::${type} AS ${alias}`).join(", ");
+      const casts = columns
+        .map(({ alias, type }) => `u.${alias}::${castType(type)} AS ${alias}`)
+        .join(", ");
       return `INSERT INTO ${table} (${names})
   SELECT ${aliases} FROM (
     SELECT ${distinct}${aliases}, place FROM (
@@ -167,7 +169,8 @@ const own = (record: InsertRecord, field: string): unknown =>
 
 /** Raised within a write: the entry is rejected, and found by halving like any other. */
 function valueError(message: string): SluiceError {
-  return rejected(message, { cause: new SluiceError("SLUICE_ERR_POSTGRES_VALUE", message) });
+  const cause = new SluiceError("SLUICE_ERR_POSTGRES_VALUE", message);
+  return rejected(message, { cause, ambiguous: false });
 }
 
 function optionError(message: string): SluiceError {

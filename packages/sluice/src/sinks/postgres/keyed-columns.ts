@@ -4,7 +4,7 @@
 import { quote, SluiceError } from "../../errors.ts";
 import type { KeyedBatch, KeyedFields } from "../../shapes/keyed-batch.ts";
 import { numberArray, textArray, timeArray } from "./array-literal.ts";
-import { identifier, typeName } from "./identifiers.ts";
+import { castType, identifier, typeName } from "./identifiers.ts";
 
 /** Names and types of columns, by field. */
 export interface ColumnOptions {
@@ -53,7 +53,7 @@ export function keyedColumns(
   const column = (prefix: string, type: string) => (field: string, index: number) => ({
     name: identifier(`${sink}: the column of ${quote(field)}`, own(columns, field) ?? field),
     alias: `${prefix}${index}`,
-    type: typeName(`${sink}: the type of ${quote(field)}`, own(types, field) ?? type),
+    type: castType(typeName(`${sink}: the type of ${quote(field)}`, own(types, field) ?? type)),
   });
   return {
     key: key.map(column("k", "text")),

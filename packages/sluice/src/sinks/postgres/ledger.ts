@@ -3,7 +3,7 @@
  * forward and writes its data in one statement, so a batch whose acknowledgement was lost changes
  * nothing when it is sent again. The row also keeps which entries of that batch were rejected.
  */
-import { refuseUnknown } from "../../core/options.ts";
+import { refuseUnknown } from "../../core/validate.ts";
 import { quote, SluiceError } from "../../errors.ts";
 import type { BatchId, RejectedEntry } from "../sink.ts";
 import type { PostgresDriver, Row, Session, Transact, TransactionOptions } from "./driver.ts";

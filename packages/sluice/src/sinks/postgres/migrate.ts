@@ -1,4 +1,4 @@
-import { refuseUnknown } from "../../core/options.ts";
+import { refuseUnknown } from "../../core/validate.ts";
 import { type PostgresDriver, transactor } from "./driver.ts";
 import { identifier, tableName, typeName } from "./identifiers.ts";
 import { ledgerDdl } from "./ledger.ts";

@@ -141,10 +141,15 @@ class Writer<Batch> {
       return await this.#parts.transact(work, { limits: limitsSql(timeoutMs), signal, onCommit });
     } catch (error) {
       if (isSluiceError(error)) throw error;
-      const message = error instanceof Error ? error.message : String(error);
-      if (this.#parts.classify(error) === "rejected") throw rejected(message, { cause: error });
+      const message = messageOf(error);
+      if (this.#parts.classify(error) === "rejected") throw this.#refusal(message, error);
       throw retryable(message, { cause: error, ambiguous: committing });
     }
+  }
+
+  /** Under the ledger a refusal speaks for every attempt: had one landed, this one would say so. */
+  #refusal(message: string, cause: unknown): SluiceError {
+    return rejected(message, { cause, ambiguous: this.#parts.ledger === undefined });
   }
 
   /** The one statement: claims the batch in the ledger and writes every table, or changes nothing. */
@@ -170,7 +175,7 @@ class Writer<Batch> {
   async #writeAround(
     session: Session,
     batch: Batch,
-    { id, shape }: WriteContext<Batch>,
+    { id, shape, timeoutMs, remainingMs }: WriteContext<Batch>,
     cause: unknown,
   ): Promise<WriteResult> {
     const { ledger, classify } = this.#parts;
@@ -186,6 +191,8 @@ class Writer<Batch> {
       }
     }
     const faults = await bisect(batch, cause, shape, async (part) => {
+      // More faults than time: the engine halves the batch, and each half has an attempt of its own.
+      if (remainingMs() < timeoutMs / 2) throw this.#refusal("too many entries at fault", cause);
       statements += 1;
       try {
         await session.savepoint((inner) => this.#statement(inner, part, undefined, []));
@@ -215,7 +222,7 @@ class Writer<Batch> {
     for (const [index, write] of this.#parts.writes(batch).entries()) {
       ctes.push(`w${index} AS (${write.sql(values.length + 1, gate)})`);
       counts.push(`(SELECT count(*) FROM w${index}) AS w${index}`);
-      values.push(...write.values());
+      values.push(...encoded(write));
     }
     const text = `WITH ${ctes.join(",\n")}\nSELECT ${counts.join(", ")}`;
     return session.query(text, values, this.#parts.prepare ? statementName(text) : undefined);
@@ -230,6 +237,20 @@ class Writer<Batch> {
     await reap(transact, { table: ledger.plain }, { limits, signal }).catch(warn);
   }
 }
+
+/** The values of a write. What cannot be encoded is at fault itself: it is found like any poison. */
+function encoded(write: BoundWrite): readonly string[] {
+  try {
+    return write.values();
+  } catch (error) {
+    if (isSluiceError(error)) throw error;
+    const message = `the batch cannot be encoded: ${messageOf(error)}`;
+    throw rejected(message, { cause: error, ambiguous: false });
+  }
+}
+
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
 
 /** The same text has the same name, on every connection of every process. */
 const statementName = (text: string): string =>

@@ -1,4 +1,4 @@
-import { refuseUnknown } from "../../core/options.ts";
+import { refuseUnknown } from "../../core/validate.ts";
 import { quote, SluiceError } from "../../errors.ts";
 import type { KeyedBatch } from "../../shapes/keyed-batch.ts";
 import type { PostgresDriver } from "./driver.ts";

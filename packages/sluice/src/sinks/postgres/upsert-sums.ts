@@ -1,4 +1,4 @@
-import { refuseUnknown } from "../../core/options.ts";
+import { refuseUnknown } from "../../core/validate.ts";
 import type { KeyedBatch } from "../../shapes/keyed-batch.ts";
 import type { PostgresDriver } from "./driver.ts";
 import { identifier, tableName } from "./identifiers.ts";

@@ -1,0 +1,89 @@
+/**
+ * Checks of options and arguments. All throw usage errors that quote the value received.
+ */
+import { MAX_TIMER_MS } from "../clock.ts";
+import { quote, SluiceError } from "../errors.ts";
+
+/** Refuses names in `options` that are not in `known`. */
+export function refuseUnknown(
+  options: object,
+  known: readonly string[],
+  prefix: string = "",
+): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    const what = prefix.endsWith(".") ? prefix.slice(0, -1) : `${prefix}the options`;
+    throw invalidOption(what, "an object", options);
+  }
+  const unknown = Object.keys(options).find((option) => !known.includes(option));
+  if (unknown === undefined) return;
+  throw new SluiceError(
+    "SLUICE_ERR_OPTION_UNKNOWN",
+    `there is no option ${quote(prefix + unknown)}; there are ${known.join(", ")}`,
+  );
+}
+
+/** The options of a call, checked: none given is none stated. */
+export function callOptions<Options extends object>(
+  call: string,
+  options: Options | undefined,
+  known: readonly (keyof Options & string)[],
+): Partial<Options> {
+  if (options === undefined) return {};
+  refuseUnknown(options, known, `${call}: `);
+  return options;
+}
+
+/** Checks the `timeoutMs` of a call. */
+export function checkTimeout(value: unknown, fallback: number): number {
+  return duration("timeoutMs", value, fallback, 0, Infinity);
+}
+
+/** A default that gives way to a stated limit, which is checked in its own place. */
+export const atMost = (stated: unknown, fallback: number): number =>
+  typeof stated === "number" ? Math.min(stated, fallback) : fallback;
+
+/** A whole number, or the default. */
+export function count(
+  option: string,
+  value: unknown,
+  fallback: number,
+  most: number = 2 ** 40,
+): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > most) {
+    throw invalidOption(option, `a whole number from 1 to ${most}`, value);
+  }
+  return value;
+}
+
+/** Milliseconds, or the default. */
+export function duration(
+  option: string,
+  value: unknown,
+  fallback: number,
+  least: number,
+  most: number = MAX_TIMER_MS,
+): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number" || !(value >= least && value <= most)) {
+    throw invalidOption(option, `milliseconds from ${least} to ${most}`, value);
+  }
+  return value;
+}
+
+/** Refuses two options of which one must not be above the other. */
+export function refuseAbove(low: string, lowValue: number, high: string, highValue: number): void {
+  if (lowValue <= highValue) return;
+  throw new SluiceError(
+    "SLUICE_ERR_OPTION_CONFLICT",
+    `${low} (${lowValue}) must not be above ${high} (${highValue})`,
+  );
+}
+
+/** The refusal of an option's value. */
+export function invalidOption(option: string, expected: string, received: unknown): SluiceError {
+  return new SluiceError(
+    "SLUICE_ERR_OPTION_INVALID",
+    `${option} must be ${expected}; received ${quote(received)}`,
+  );
+}
