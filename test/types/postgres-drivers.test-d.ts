@@ -7,12 +7,13 @@ import {
   compose,
   createBatcher,
   distinct,
+  list,
   type Shape,
   sums,
   type Time,
 } from "sluice";
 import type { PgliteDatabase, PgPool, PostgresDriver, PostgresJs } from "sluice/postgres";
-import { composeSinks, touch, upsertSums } from "sluice/postgres";
+import { composeSinks, insertRows, touch, upsertSums } from "sluice/postgres";
 
 type Equal<A, B> = [A, B] extends [B, A] ? true : false;
 type Fits<A, B> = [A] extends [B] ? true : false;
@@ -58,6 +59,16 @@ export function fields(pool: pg.Pool): void {
   batcher.tryAdd({ client: "a", table: "t", writes: 1 });
   // @ts-expect-error: a sum is a number.
   batcher.tryAdd({ client: "a", table: "t", reads: "1" });
+
+  interface Event {
+    id: string;
+    at: Date;
+  }
+  const events = createBatcher({
+    shape: list<Event>(),
+    sink: insertRows(pool, { table: "events", columns: { id: "uuid", at: "timestamptz" } }),
+  });
+  events.tryAdd({ id: "a", at: new Date(0) });
 
   const composed = createBatcher({
     shape: both,

@@ -35,6 +35,7 @@ Database:
 
 Output:
   --json           one JSON object on standard output, everything else on standard error
+                   (through npm: npm start --silent -- --json)
   -h, --help       show this help
 
 Exit code: 0 verified, 1 not verified or the database failed, 2 wrong usage or unreadable log,

@@ -116,7 +116,8 @@ export function formatVerdicts(verdicts: readonly TableVerdict[]): readonly stri
   });
 }
 
-function formatConclusion({ verified }: DemoReport): string {
+function formatConclusion({ events, verified }: DemoReport): string {
+  if (verified && events === 0) return "Nothing was replayed, and nothing landed.";
   return verified
     ? "Verified: what landed is what happened."
     : "NOT verified: what landed is not what happened.";

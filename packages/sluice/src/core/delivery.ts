@@ -9,6 +9,7 @@ import { backoffMs, type Circuit } from "./circuit.ts";
 import type { DeadLetter, Settings } from "./options.ts";
 import { readResult } from "./results.ts";
 import { failure, type Outcome, type Settlement, type Shortfall } from "./settlement.ts";
+import { bounded } from "./waits.ts";
 
 /** A store may ask for so much patience and no more: a slip of its pen must not end delivery. */
 const MAX_RETRY_AFTER_MS = 600_000;
@@ -321,37 +322,10 @@ export class Delivery<Batch, Entry> {
         const [entry, items] = [shape.entryAt(batch, index), shape.itemsAt(batch, index)];
         return deadLetter({ entry, items, outcome, cause, attempts, id });
       };
-      await this.#bounded(work, until, flight.abort);
+      const failed = await bounded(clock, work, until, flight.abort);
+      if (failed !== undefined) emit({ type: "warning", error: failed.error });
     }
     return shortfalls;
-  }
-
-  /**
-   * Begins `work` and awaits it until the time `until` on the clock, or until `abort`; after either it
-   * is begun and not awaited. Its failure becomes a warning.
-   */
-  async #bounded(work: () => unknown, until: number, abort: AbortSignal): Promise<void> {
-    const { clock, emit } = this.#parts;
-    await new Promise<void>((resolve) => {
-      const end = (error?: unknown): void => {
-        clock.cancel(timer);
-        abort.removeEventListener("abort", onAbort);
-        if (error !== undefined) emit({ type: "warning", error });
-        resolve();
-      };
-      const onAbort = (): void => end(abort.reason);
-      const timer = clock.schedule(() => {
-        end(new Error("deadLetter took longer than writeTimeoutMs"));
-      }, until - clock.now());
-      abort.addEventListener("abort", onAbort);
-      new Promise((done) => {
-        done(work());
-      }).then(
-        () => end(),
-        (error: unknown) => end(error ?? new Error("deadLetter failed without an error")),
-      );
-      if (abort.aborted) onAbort();
-    });
   }
 }
 

@@ -8,6 +8,7 @@ import { type Books, openBooks, type Stats } from "./books.ts";
 import { Circuit } from "./circuit.ts";
 import { Delivery } from "./delivery.ts";
 import { detached } from "./detached.ts";
+import { emitter } from "./emitter.ts";
 import { type Landing, Lane } from "./lane.ts";
 import {
   type BatcherOptions,
@@ -18,7 +19,7 @@ import {
   resolveParts,
   type Settings,
 } from "./options.ts";
-import { checkTimeout } from "./validate.ts";
+import { callOptions, checkTimeout } from "./validate.ts";
 import {
   type CloseReport,
   describeShortfall,
@@ -40,6 +41,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   readonly #lanes: readonly [Lane<Item, Batch>, ...Lane<Item, Batch>[]];
   readonly #admission = new Admission<Item>();
   readonly #circuit: Circuit;
+  readonly #emit: (event: UnnamedEvent) => void;
   #limits: Limits;
   #settings: Settings;
   #nextLane = 0;
@@ -55,7 +57,8 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     this.name = parts.name;
     const { clock, random, shape, sink, deadLetter } = parts;
     const settings = (): Settings => this.#settings;
-    const emit = this.#emit.bind(this);
+    const emit = emitter(parts.name, parts.observe);
+    this.#emit = emit;
     const books = this.#books;
     sink.check?.(shape.accumulator().seal(0).batch);
     this.#circuit = new Circuit(clock, random, () => this.#settings.retry, emit);
@@ -76,12 +79,14 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     return this.#offer(item) || this.#overflow(item) === "taken";
   }
 
-  async add(item: Item, { signal }: WaitOptions = {}): Promise<void> {
+  async add(item: Item, options?: WaitOptions): Promise<void> {
+    const { signal } = callOptions("add", options, ["signal"]);
     const fate = await this.#enter(item, signal);
     if (fate === "refused") throw this.#full();
   }
 
-  async deliver(item: Item, { signal }: WaitOptions = {}): Promise<Receipt> {
+  async deliver(item: Item, options?: WaitOptions): Promise<Receipt> {
+    const { signal } = callOptions("deliver", options, ["signal"]);
     const landings: Promise<Receipt>[] = [];
     const fate = await this.#enter(item, signal, (lane) => {
       const landing = receipt(lane, signal);
@@ -94,18 +99,19 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     return landing;
   }
 
-  async flush(options: FlushOptions = {}): Promise<FlushStats> {
+  async flush(options?: FlushOptions): Promise<FlushStats> {
     const { clock } = this.#parts;
     const startedAt = clock.now();
-    options.signal?.throwIfAborted();
-    const timeoutMs = checkTimeout(options.timeoutMs, Infinity);
+    const { signal, timeoutMs: stated } = callOptions("flush", options, ["signal", "timeoutMs"]);
+    signal?.throwIfAborted();
+    const timeoutMs = checkTimeout(stated, Infinity);
     const landings: Landing<Batch>[] = [];
     const pending = this.#flushLanes("flush").map(async (landing) => landings.push(await landing));
     const report = (): FlushStats => {
       const { abandoned: _, ...figures } = sumLandings(landings);
       return { ...figures, durationMs: clock.now() - startedAt };
     };
-    const ended = await race(clock, Promise.all(pending), timeoutMs, options.signal);
+    const ended = await race(clock, Promise.all(pending), timeoutMs, signal);
     if (ended === "timeout") {
       const waits = `${pending.length - landings.length} of ${pending.length} batches are on their way`;
       throw new SluiceError(
@@ -120,8 +126,9 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     throw flushIncomplete(stats, shortfall?.error);
   }
 
-  async close(options: CloseOptions = {}): Promise<CloseReport<Batch>> {
-    const timeoutMs = checkTimeout(options.timeoutMs, this.#settings.closeTimeoutMs);
+  async close(options?: CloseOptions): Promise<CloseReport<Batch>> {
+    const { timeoutMs: stated } = callOptions("close", options, ["timeoutMs"]);
+    const timeoutMs = checkTimeout(stated, this.#settings.closeTimeoutMs);
     this.#closing ??= this.#close(timeoutMs);
     return this.#closing;
   }
@@ -319,7 +326,10 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   }
 
   #closed(): SluiceError {
-    return new SluiceError("SLUICE_ERR_BATCHER_CLOSED", `${this.name} is closed`);
+    return new SluiceError(
+      "SLUICE_ERR_BATCHER_CLOSED",
+      `${this.name} is closed and takes nothing more`,
+    );
   }
 
   #full(): SluiceError {
@@ -327,19 +337,8 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const bytes = this.#sum((lane) => lane.heldBytes);
     return new SluiceError(
       "SLUICE_ERR_BATCHER_FULL",
-      `${this.name} is full: it holds ${entries} entries and ${bytes} bytes`,
+      `${this.name} is full: it holds ${entries} entries and ${bytes} bytes; slow down, or raise its limits`,
     );
-  }
-
-  #emit(event: UnnamedEvent): void {
-    const { observe } = this.#parts;
-    if (observe === undefined) return;
-    try {
-      observe({ name: this.name, ...event });
-    } catch (error) {
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      process.emitWarning(`observe of ${this.name} threw: ${text}`, "SluiceWarning");
-    }
   }
 }
 

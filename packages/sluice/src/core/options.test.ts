@@ -117,6 +117,22 @@ describe("createBatcher refuses", () => {
   });
 });
 
+it("the options of a call are refused like any others", async () => {
+  const batcher = createBatcher(BASE);
+  const unknown = {
+    code: "SLUICE_ERR_OPTION_UNKNOWN",
+    message: expect.stringContaining("timeout"),
+  };
+  const invalid = { code: "SLUICE_ERR_OPTION_INVALID" };
+  const given = (options: unknown) => options as Record<string, never>;
+  await expect(batcher.close(given({ timeout: 5 }))).rejects.toMatchObject(unknown);
+  await expect(batcher.flush(given({ timeout: 5 }))).rejects.toMatchObject(unknown);
+  await expect(batcher.flush(given(null))).rejects.toMatchObject(invalid);
+  await expect(batcher.add("a", given(null))).rejects.toMatchObject(invalid);
+  await expect(batcher.deliver("a", given(5))).rejects.toMatchObject(invalid);
+  expect(batcher.stats().accepted).toBe(0);
+});
+
 it("a sink is asked, with an empty batch, whether it can write the shape", () => {
   const asked: unknown[] = [];
   const sink = {

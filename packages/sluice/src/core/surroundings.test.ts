@@ -97,8 +97,30 @@ describe("observe", () => {
     expect(warnings.length).toBe(3);
     for (const { name, message } of warnings) {
       expect(name).toBe("SluiceWarning");
-      expect(message).toMatch(/observe of usage threw: Error: observer broke/);
+      expect(message).toMatch(/usage: observe threw: Error: observer broke/);
     }
+  });
+
+  it("left out, gives one process warning when the store stays away, and only one", async () => {
+    const warnings: string[] = [];
+    const hear = ({ message }: Error): void => void warnings.push(message);
+    process.on("warning", hear);
+    const clock = manualClock();
+    const batcher = createBatcher({
+      name: "usage",
+      shape: list<string>(),
+      sink: () => {
+        throw new Error("no such table");
+      },
+      clock,
+      retry: { circuitAfter: 2 },
+    });
+    batcher.tryAdd("a");
+    await clock.advance(60_000);
+    process.off("warning", hear);
+    expect(warnings).toEqual([
+      "usage: cannot deliver, and keeps trying: no such table. Pass `observe` to hear of this.",
+    ]);
   });
 
   it("gets a union that a switch can exhaust, every event with the batcher's name", () => {

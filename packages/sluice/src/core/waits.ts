@@ -1,5 +1,5 @@
 /**
- * Waits that a caller may give up, without a trace and without an effect on anybody else.
+ * Waits that may be given up, without a trace and without an effect on anybody else.
  */
 import type { Clock } from "../clock.ts";
 import type { SluiceError } from "../errors.ts";
@@ -48,5 +48,36 @@ export async function race(
       () => end(() => resolve("done")),
       (error: unknown) => end(() => reject(error)),
     );
+  });
+}
+
+/**
+ * Begins `work` and waits for it until the time `until` on the clock, or until `abort`; after either
+ * it is begun and not waited for. Resolves with how it failed, if it did; never rejects.
+ */
+export function bounded(
+  clock: Clock,
+  work: () => unknown,
+  until: number,
+  abort: AbortSignal,
+): Promise<{ readonly error: unknown } | undefined> {
+  return new Promise((resolve) => {
+    const end = (failed?: { readonly error: unknown }): void => {
+      clock.cancel(timer);
+      abort.removeEventListener("abort", onAbort);
+      resolve(failed);
+    };
+    const onAbort = (): void => end({ error: abort.reason });
+    const timer = clock.schedule(() => {
+      end({ error: new Error("deadLetter took longer than writeTimeoutMs") });
+    }, until - clock.now());
+    abort.addEventListener("abort", onAbort);
+    new Promise((done) => {
+      done(work());
+    }).then(
+      () => end(),
+      (error: unknown) => end({ error }),
+    );
+    if (abort.aborted) onAbort();
   });
 }

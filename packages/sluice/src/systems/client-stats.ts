@@ -58,8 +58,8 @@ export interface RequestRecord {
 
 /**
  * Gathers statistics. The `tryEnqueue…` methods never wait: they answer whether the item was taken,
- * and throw a usage error for names that are empty, too long, or hold NUL or a lone surrogate. A
- * client that is held already is always taken. `at` is when it happened; default: now.
+ * and throw a usage error for names that are empty, too long, or hold NUL or a lone surrogate. What
+ * adds to an entry that is held is always taken. `at` is when it happened; default: now.
  */
 export interface ClientStatsBatcher
   extends Omit<Batcher<unknown, ClientStatsBatch>, "tryAdd" | "add" | "deliver"> {
@@ -88,7 +88,8 @@ const shape = compose({
 
 /**
  * Makes a batcher for client statistics. Defaults: 2,000 entries or 250 ms per flush, 50,000 entries
- * held; clients that are held keep adding up however long the database is away.
+ * held, where an entry is a client, a client's operation on a table, or a last-seen time; what is held
+ * keeps adding up however long the database is away.
  *
  * @example
  * await migrate(pool, clientStatsDdl());

@@ -41,6 +41,7 @@ export interface PostgresJsTransaction {
 /** A `PGlite` database. */
 export interface PgliteDatabase {
   transaction<T>(work: (transaction: PgliteTransaction) => Promise<T>): Promise<T>;
+  exec(text: string): Promise<unknown>;
 }
 
 /** A transaction of `PGlite`. */
@@ -96,21 +97,29 @@ const has = (value: unknown, method: string): boolean =>
   typeof (value as Record<string, unknown>)[method] === "function";
 
 const isPostgresJs = (driver: PostgresDriver): driver is PostgresJs => has(driver, "begin");
-const isPglite = (driver: PostgresDriver): driver is PgliteDatabase => has(driver, "transaction");
+const isPglite = (driver: PostgresDriver): driver is PgliteDatabase =>
+  has(driver, "transaction") && has(driver, "exec");
 const isPgPool = (driver: PostgresDriver): driver is PgPool =>
   has(driver, "connect") && !has(driver, "escapeLiteral"); // a Client, which a Pool hands out
+
+/** By the name of its class: a driver's own fields may hold what no message should. */
+function describe(received: unknown): string {
+  if (typeof received !== "object" || received === null) return quote(received);
+  const { name } = received.constructor ?? {};
+  return has(received, "escapeLiteral") ? `a ${name}: pass its Pool` : `an object of class ${name}`;
+}
 
 function notADriver(received: unknown): SluiceError {
   return new SluiceError(
     "SLUICE_ERR_POSTGRES_DRIVER",
-    `expected a Pool of pg, the sql function of postgres, or a PGlite database; received ${quote(received)}`,
+    `expected a Pool of pg, the sql function of postgres, or a PGlite database; received ${describe(received)}`,
   );
 }
 
 function pgTransactor(pool: PgPool): Transact {
   return async (work, { limits, signal, onCommit } = {}) => {
     signal?.throwIfAborted();
-    const client = await checkOut(pool);
+    const client = await checkOut(pool, signal);
     let broken = false;
     const destroy = (): void => {
       if (!broken) client.release(true);
@@ -147,7 +156,7 @@ function pgTransactor(pool: PgPool): Transact {
  * Takes a client and listens to its errors from that very moment: one call later a connection that
  * is killed as it opens has thrown an `error` event that nobody heard, and with it the process.
  */
-function checkOut(pool: PgPool): Promise<PgClient> {
+function checkOut(pool: PgPool, signal: AbortSignal | undefined): Promise<PgClient> {
   return new Promise((resolve, reject) => {
     let taken = false;
     const take: PgCheckOut = (error, client) => {
@@ -155,6 +164,11 @@ function checkOut(pool: PgPool): Promise<PgClient> {
       taken = true;
       if (client === undefined) {
         reject(error ?? new Error("the pool gave no client"));
+        return;
+      }
+      if (signal?.aborted === true) {
+        client.release(); // nobody waits for it any more
+        reject(signal.reason);
         return;
       }
       client.on?.("error", ignore);

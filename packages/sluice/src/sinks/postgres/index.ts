@@ -11,7 +11,7 @@ export type {
   PostgresJs,
   PostgresJsTransaction,
 } from "./driver.ts";
-export { type InsertRecord, type InsertRowsOptions, insertRows } from "./insert-rows.ts";
+export { type InsertRowsOptions, insertRows } from "./insert-rows.ts";
 export type { ColumnOptions } from "./keyed-columns.ts";
 export { ledgerDdl, type ReapOptions, reapLedger } from "./ledger.ts";
 export { migrate, type SumsDdlOptions, sumsDdl } from "./migrate.ts";

@@ -29,9 +29,6 @@ export interface InsertRowsOptions extends PostgresSinkOptions {
   readonly key?: readonly string[] | undefined;
 }
 
-/** A record as `insertRows` takes it: column by column. An absent column is NULL. */
-export type InsertRecord = Readonly<Record<string, unknown>>;
-
 /**
  * Inserts the records of a `list` batch into a table. A value may be text, a finite number, a bigint,
  * a boolean, a `Date`, a `Uint8Array`, null, an array for array columns, and anything for json and
@@ -43,7 +40,7 @@ export type InsertRecord = Readonly<Record<string, unknown>>;
 export function insertRows(
   driver: PostgresDriver,
   options: InsertRowsOptions,
-): PostgresSink<readonly InsertRecord[]> {
+): PostgresSink<readonly object[]> {
   refuseUnknown(
     options,
     [...SINK_OPTIONS, "table", "columns", "onConflict", "key"],
@@ -93,7 +90,7 @@ export function insertRows(
   const [distinct, newest] =
     onConflict === "update" ? [`DISTINCT ON (${order}) `, " DESC"] : ["", ""];
 
-  const write: TableWrite<readonly InsertRecord[]> = {
+  const write: TableWrite<readonly object[]> = {
     sql: (batch, first, gate) => {
       if (!Array.isArray(batch)) {
         throw optionError(`takes batches of a list of records; received ${quote(batch)}`);
@@ -123,7 +120,7 @@ export function insertRows(
   return tableSink(driver, options, write);
 }
 
-function refuseStrayColumns(record: unknown, columns: InsertRecord): void {
+function refuseStrayColumns(record: unknown, columns: object): void {
   if (typeof record !== "object" || record === null) {
     throw valueError(`insertRows takes records; received ${quote(record)}`);
   }
@@ -164,8 +161,8 @@ function arrayText(type: string, values: readonly unknown[]): string | undefined
   return texts.includes(undefined) ? undefined : textArray(texts as (string | null)[]);
 }
 
-const own = (record: InsertRecord, field: string): unknown =>
-  Object.hasOwn(record, field) ? record[field] : undefined;
+const own = (record: object, field: string): unknown =>
+  Object.hasOwn(record, field) ? (record as Readonly<Record<string, unknown>>)[field] : undefined;
 
 /** Raised within a write: the entry is rejected, and found by halving like any other. */
 function valueError(message: string): SluiceError {

@@ -1,4 +1,4 @@
-import { refuseUnknown } from "../../core/validate.ts";
+import { invalidOption, refuseUnknown } from "../../core/validate.ts";
 import { type PostgresDriver, transactor } from "./driver.ts";
 import { identifier, tableName, typeName } from "./identifiers.ts";
 import { ledgerDdl } from "./ledger.ts";
@@ -19,6 +19,10 @@ export interface SumsDdlOptions {
  */
 export function sumsDdl(options: SumsDdlOptions): string {
   refuseUnknown(options, ["table", "key", "sum", "last", "updatedAt"], "sumsDdl: ");
+  for (const option of ["key", "sum"] as const) {
+    if (typeof options[option] === "object" && options[option] !== null) continue;
+    throw invalidOption(`sumsDdl: ${option}`, "a list of columns", options[option]);
+  }
   const key = Array.isArray(options.key)
     ? options.key.map((name): [string, string] => [name, "text"])
     : Object.entries(options.key as Readonly<Record<string, string>>);
