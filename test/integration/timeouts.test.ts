@@ -141,7 +141,8 @@ describe.each(["pg", "postgres"] as const)("with %s", (connector) => {
     const sink = upsertSums(driver, { table: "usage" });
     const { signal } = new AbortController();
     const id = { writer: `zombie-${connector}`, seq: 1 };
-    const context = { id, signal, timeoutMs: 20_000, shape, warn: () => undefined };
+    const remainingMs = (): number => 20_000;
+    const context = { id, signal, timeoutMs: 20_000, remainingMs, shape, warn: () => undefined };
     const first = sink.write(batch, { ...context, attempt: 1 });
     await until(() => proxy.struck.hold === 1);
     const second = sink.write(batch, { ...context, attempt: 2 });
