@@ -9,6 +9,7 @@ const context = (seq: number, part?: string): WriteContext<readonly number[]> =>
   attempt: 1,
   signal: new AbortController().signal,
   timeoutMs: 1_000,
+  remainingMs: () => 1_000,
   shape: list<number>(),
   warn: (error) => void warnings.push(error),
 });
