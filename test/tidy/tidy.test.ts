@@ -176,7 +176,7 @@ const cases: readonly Case[] = [
       ["C:", "Users", "somebody"].join("\\"),
     ].map((path) => [{ path: "README.md", text: `see ${path}\n` }]),
     clean: [
-      { path: "README.md", text: "https://example.com/home/page ../work/items /etc/passwd\n" },
+      { path: "README.md", text: "https://example.com/home/page ../area/items /etc/passwd\n" },
     ],
   },
   {

@@ -455,7 +455,6 @@ describe("a sink that returns garbage", () => {
 
   it("may return a thenable, even one that answers twice", async () => {
     const { batcher } = answering(() => ({
-      // oxlint-disable-next-line unicorn/no-thenable
       then: (resolve: (value: unknown) => void, reject: (error: unknown) => void) => {
         resolve(undefined);
         reject(new Error("second"));
