@@ -19,4 +19,6 @@ export function timeArray(values: readonly (number | null)[]): string {
   return `{${times.join(",")}}`;
 }
 
-const quoted = (value: string): string => `"${value.replaceAll(/["\\]/g, "\\$&")}"`;
+/** Most values need no escapes, and looking is cheaper than replacing. */
+const quoted = (value: string): string =>
+  `"${/["\\]/.test(value) ? value.replaceAll(/["\\]/g, "\\$&") : value}"`;
