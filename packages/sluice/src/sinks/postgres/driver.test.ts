@@ -53,6 +53,17 @@ describe("a client of pg", () => {
     expect(queries).toEqual(["BEGIN", "COMMIT", "released"]);
   });
 
+  it("whose COMMIT is answered with ROLLBACK has committed nothing, and says so", async () => {
+    const client = {
+      query: async ({ text }: { text: string }) => {
+        return { rows: [], command: text === "COMMIT" ? "ROLLBACK" : text };
+      },
+      release: () => undefined,
+    };
+    const transact = transactor({ connect: async () => client });
+    await expect(transact(async () => 1)).rejects.toThrow(/COMMIT with ROLLBACK/);
+  });
+
   it("that the pool cannot give is an error, by callback and by promise", async () => {
     const refused = new Error("no room");
     const byPromise = transactor({ connect: () => Promise.reject(refused) });

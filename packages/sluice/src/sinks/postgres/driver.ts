@@ -139,7 +139,7 @@ function pgTransactor(pool: PgPool): Transact {
         }),
       );
       onCommit?.();
-      await exec("COMMIT");
+      refuseRollback(await client.query({ text: "COMMIT" }));
       return result;
     } catch (error) {
       if (!broken) await exec("ROLLBACK").catch(destroy);
@@ -200,21 +200,42 @@ function pgliteTransactor(database: PgliteDatabase): Transact {
   };
 }
 
+/**
+ * `begin` ends a transaction by a prepared COMMIT. Where that statement has vanished, as behind a
+ * pooler, the driver prepares it anew and sends it again, within a transaction that has failed by
+ * then: a ROLLBACK that is reported as success. So the work commits itself, plainly and checked, and
+ * leaves `begin` an empty transaction to end as it likes.
+ */
 function postgresJsTransactor(sql: PostgresJs): Transact {
   return async (work, { limits, signal, onCommit } = {}) => {
     signal?.throwIfAborted();
-    // `begin` answers with what the callback gives, typed for templates: the result goes past it.
     let result: { readonly value: Awaited<ReturnType<typeof work>> } | undefined;
-    await sql.begin(async (transaction) => {
+    const begun = sql.begin(async (transaction) => {
       const session = postgresJsSession(transaction, signal);
       if (limits !== undefined) await session.exec(limits);
       const value = await work(session);
       onCommit?.();
+      const [ended] = await orNever(transaction.unsafe("COMMIT; BEGIN"));
+      refuseRollback(ended);
       result = { value };
     });
+    try {
+      await begun;
+    } catch (error) {
+      if (result === undefined) throw error; // else only the empty transaction failed
+    }
     if (result === undefined) throw new Error("the transaction ended without a result");
     return result.value;
   };
+}
+
+/** The server answers COMMIT with ROLLBACK, and no error, where the transaction had failed before. */
+function refuseRollback(answer: unknown): void {
+  const command =
+    typeof answer === "object" && answer !== null && "command" in answer
+      ? answer.command
+      : "COMMIT";
+  if (command !== "COMMIT") throw new Error(`the server answered COMMIT with ${String(command)}`);
 }
 
 function postgresJsSession(sql: PostgresJsTransaction, signal: AbortSignal | undefined): Session {
