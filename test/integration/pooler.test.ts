@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import postgres from "postgres";
 import { createBatcher, sums } from "sluice";
 import { migrate, sumsDdl, upsertSums } from "sluice/postgres";
-import { freshDatabase, openEye } from "./database.ts";
+import { transactor } from "../../packages/sluice/src/sinks/postgres/driver.ts";
+import { connectors, freshDatabase, openEye } from "./database.ts";
 
 describe("with postgres, when prepared statements vanish between transactions", () => {
   it.each([true, false])("what is called committed is committed (prepare: %s)", async (prepare) => {
@@ -30,3 +31,19 @@ describe("with postgres, when prepared statements vanish between transactions", 
     await sql.end();
   });
 });
+
+describe.each(["pg", "postgres"] as const)(
+  "with %s, a transaction that had failed",
+  (connector) => {
+    it("is never reported as committed, although COMMIT itself is no error", async () => {
+      const { driver, end } = connectors[connector](await freshDatabase(), 1);
+      const failed = transactor(driver)(async (session) => {
+        await session.query("SELECT 1 / 0", []).catch(() => undefined);
+        return "done";
+      });
+      await expect(failed).rejects.toThrow("COMMIT with ROLLBACK");
+      await expect(transactor(driver)(async () => "next")).resolves.toBe("next");
+      await end();
+    });
+  },
+);

@@ -215,9 +215,9 @@ function postgresJsTransactor(sql: PostgresJs): Transact {
       if (limits !== undefined) await session.exec(limits);
       const value = await work(session);
       onCommit?.();
-      const [ended] = await orNever(transaction.unsafe("COMMIT; BEGIN"));
-      refuseRollback(ended);
+      refuseRollback(await orNever(transaction.unsafe("COMMIT")));
       result = { value };
+      await orNever(transaction.unsafe("BEGIN"));
     });
     try {
       await begun;
