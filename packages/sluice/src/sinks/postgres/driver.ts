@@ -203,8 +203,8 @@ function pgliteTransactor(database: PgliteDatabase): Transact {
 /**
  * `begin` ends a transaction by a prepared COMMIT. Where that statement has vanished, as behind a
  * pooler, the driver prepares it anew and sends it again, within a transaction that has failed by
- * then: a ROLLBACK that is reported as success. So the work commits itself, plainly and checked, and
- * leaves `begin` an empty transaction to end as it likes.
+ * then: a ROLLBACK that is reported as success. So the work commits itself, plainly, and leaves
+ * `begin` an empty transaction to end as it likes.
  */
 function postgresJsTransactor(sql: PostgresJs): Transact {
   return async (work, { limits, signal, onCommit } = {}) => {
@@ -215,9 +215,11 @@ function postgresJsTransactor(sql: PostgresJs): Transact {
       if (limits !== undefined) await session.exec(limits);
       const value = await work(session);
       onCommit?.();
-      refuseRollback(await orNever(transaction.unsafe("COMMIT")));
+      // SELECT fails where the transaction has, and nothing behind it is run: a COMMIT that is reached
+      // commits or fails aloud. BEGIN in the same breath: between two transactions the driver would
+      // give the connection to somebody else.
+      await orNever(transaction.unsafe("SELECT 1; COMMIT; BEGIN"));
       result = { value };
-      await orNever(transaction.unsafe("BEGIN"));
     });
     try {
       await begun;
