@@ -9,6 +9,7 @@ const limits = {
   ".": "16.5 kB",
   "./postgres": "8 kB",
   "./client-stats": "21 kB",
+  "./clickhouse": "30 kB",
   "./testing": "3 kB",
 };
 

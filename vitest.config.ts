@@ -9,11 +9,14 @@ const sources = at("packages/sluice/src");
 const alias = [
   { find: /^sluice$/, replacement: `${sources}/index.ts` },
   { find: /^sluice\/postgres$/, replacement: `${sources}/sinks/postgres/index.ts` },
+  { find: /^sluice\/clickhouse$/, replacement: `${sources}/systems/clickhouse.ts` },
   { find: /^sluice\/client-stats$/, replacement: `${sources}/systems/client-stats.ts` },
   { find: /^sluice\/testing$/, replacement: `${sources}/testing/index.ts` },
 ];
 
-const postgresServer = at("test/integration/postgres-server.ts");
+const servers = ["postgres-server.ts", "clickhouse-server.ts"].map((name) =>
+  at(`test/integration/${name}`),
+);
 
 export default defineConfig({
   test: {
@@ -41,7 +44,8 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["test/integration/**/*.test.ts"],
-          globalSetup: existsSync(postgresServer) ? [postgresServer] : [],
+          globalSetup: servers.filter((path) => existsSync(path)),
+          pool: "forks", // chDB holds one data directory in a process
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

@@ -17,6 +17,7 @@ export const ERRORS = {
   SLUICE_ERR_BATCH_INVALID: "Bytes do not decode to a batch of this shape.",
   SLUICE_ERR_BATCHER_FULL: "The buffer is full and the overflow policy refuses the item.",
   SLUICE_ERR_BATCHER_CLOSED: "The batcher is closed or closing and accepts nothing more.",
+  SLUICE_ERR_ADD_INCOMPLETE: "addMany() stopped before the last item.",
   SLUICE_ERR_SINK_RETRYABLE: "The sink failed in a way that may pass; the batch is tried again.",
   SLUICE_ERR_SINK_REJECTED: "The sink refused the batch for good and applied nothing of it.",
   SLUICE_ERR_WRITE_TIMEOUT: "An attempt took longer than writeTimeoutMs; its outcome is not known.",
@@ -31,6 +32,12 @@ export const ERRORS = {
   SLUICE_ERR_POSTGRES_OPTION: "An option of a PostgreSQL sink is wrong or contradicts another.",
   SLUICE_ERR_POSTGRES_DRIVER: "The object given is not a driver that sluice/postgres knows.",
   SLUICE_ERR_POSTGRES_VALUE: "A value cannot be stored in its column.",
+  SLUICE_ERR_CLICKHOUSE_IDENTIFIER:
+    "A table, column or other name is not acceptable to ClickHouse.",
+  SLUICE_ERR_CLICKHOUSE_OPTION: "An option of a ClickHouse sink is wrong or contradicts another.",
+  SLUICE_ERR_CLICKHOUSE_TRANSPORT: "The object given is no way to a ClickHouse that sluice knows.",
+  SLUICE_ERR_CLICKHOUSE_SCHEMA: "The table is not one that these rows can be written to.",
+  SLUICE_ERR_CLICKHOUSE_DEDUPLICATION: "The server would not recognise a batch that is sent again.",
 } as const;
 
 /** A stable code; test errors by it, never by message. */
@@ -62,6 +69,8 @@ export interface ErrorDetails {
    * an earlier attempt that was ambiguous may have been. Default true.
    */
   readonly ambiguous?: boolean | undefined;
+  /** With `rejected`: halving cannot help, the batch is refused as a whole. Default false. */
+  readonly whole?: boolean | undefined;
   /** With `incomplete`: the figures of the flush or close that fell short. */
   readonly report?: unknown;
 }
@@ -78,6 +87,7 @@ const DISPOSITIONS: readonly (readonly [prefix: string, disposition: Disposition
   ["SLUICE_ERR_DELIVERY_EXPIRED", "expired"],
   ["SLUICE_ERR_DELIVERY_UNKNOWN", "unknown"],
   ["SLUICE_ERR_DELIVERY_DROPPED", "dropped"],
+  ["SLUICE_ERR_ADD_", "incomplete"],
   ["SLUICE_ERR_FLUSH_", "incomplete"],
   ["SLUICE_ERR_CLOSE_", "incomplete"],
 ];
@@ -88,6 +98,7 @@ export class SluiceError extends Error {
   readonly disposition: Disposition;
   readonly retryAfterMs: number | undefined;
   readonly ambiguous: boolean;
+  readonly whole: boolean;
   readonly report: unknown;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -97,6 +108,8 @@ export class SluiceError extends Error {
     this.disposition = DISPOSITIONS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "usage";
     this.retryAfterMs = details.retryAfterMs;
     this.ambiguous = details.ambiguous ?? true;
+    this.whole = details.whole ?? false;
+    this.whole = details.whole ?? false;
     this.report = details.report;
     Object.defineProperty(this, BRAND, { value: true });
   }
@@ -117,8 +130,9 @@ export function retryable(message: string, details: ErrorDetails = {}): SluiceEr
 
 /**
  * Thrown by a sink: this attempt applied nothing of the batch and trying it again is useless. The
- * engine halves the batch until the entries at fault stand alone. After an earlier attempt that was
- * ambiguous such an entry is `unknown`, unless `ambiguous: false` promises that none was applied.
+ * engine halves the batch until the entries at fault stand alone, unless it is refused as a `whole`.
+ * After an earlier attempt that was ambiguous the batch is not halved but `unknown`, unless
+ * `ambiguous: false` promises that none was applied.
  */
 export function rejected(message: string, details: ErrorDetails = {}): SluiceError {
   return new SluiceError("SLUICE_ERR_SINK_REJECTED", message, details);
@@ -137,6 +151,10 @@ export function quote(value: unknown): string {
     return "[object]"; // cyclic, a toJSON that throws, or a proxy that does not want to be seen
   }
 }
+
+/** What went wrong, in words, whatever was thrown. */
+export const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : quote(error);
 
 function clip(text: string): string {
   const limit = 80;

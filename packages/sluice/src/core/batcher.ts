@@ -42,6 +42,12 @@ export interface Batcher<Item, Batch = unknown> {
    * the reason of `signal`.
    */
   add(item: Item, options?: WaitOptions): Promise<void>;
+  /**
+   * Accepts items in order, waiting for room as `add` does, without a promise for each. Rejects at the
+   * first that is not accepted with `SLUICE_ERR_ADD_INCOMPLETE`, which carries `{ accepted }`, how many
+   * were, in `report`, and the reason in `cause`.
+   */
+  addMany(items: Iterable<Item>, options?: WaitOptions): Promise<void>;
   /** Like `add`, and resolves once the item has landed. Rejects when it will not, or may not have. */
   deliver(item: Item, options?: WaitOptions): Promise<Receipt>;
   /**

@@ -77,3 +77,35 @@ export function openBooks(): Books {
     droppedByReason: { "drop-newest": 0, "drop-oldest": 0, close: 0 },
   };
 }
+
+/** The accounts at this instant: what was counted, and what the holders hold. */
+export function balance(
+  { lastError, droppedByReason, ...counted }: Books,
+  holders: readonly {
+    readonly heldItems: number;
+    readonly heldEntries: number;
+    readonly heldBytes: number;
+    readonly oldestAt: number | undefined;
+  }[],
+  { now, ...state }: { readonly now: number } & Pick<Stats, "waiting" | "circuit">,
+): Stats {
+  let [held, heldEntries, heldBytes, oldestAt] = [0, 0, 0, now];
+  for (const holder of holders) {
+    held += holder.heldItems;
+    heldEntries += holder.heldEntries;
+    heldBytes += holder.heldBytes;
+    oldestAt = Math.min(oldestAt, holder.oldestAt ?? now);
+  }
+  const dropped = Object.values(droppedByReason).reduce((sum, items) => sum + items, 0);
+  return {
+    ...counted,
+    ...state,
+    dropped,
+    droppedByReason: { ...droppedByReason },
+    held,
+    heldEntries,
+    heldBytes,
+    oldestAgeMs: now - oldestAt,
+    ...(lastError === undefined ? {} : { lastError }),
+  };
+}

@@ -610,6 +610,22 @@ describe("deadLetter", () => {
   });
 });
 
+describe("a batch refused as a whole", () => {
+  it("is not halved, and every entry reaches deadLetter", async () => {
+    const letters: unknown[] = [];
+    const { batcher, at } = answering(
+      () => {
+        throw rejected("no such table", { whole: true });
+      },
+      { deadLetter: ({ entry }) => letters.push(entry) },
+    );
+    for (const text of "abc") batcher.tryAdd(text);
+    await expect(batcher.flush()).rejects.toMatchObject({ report: { deadLettered: 3 } });
+    expect(at).toHaveLength(1);
+    expect(letters).toEqual([..."abc"]);
+  });
+});
+
 describe("a rejection after an attempt that may have been applied", () => {
   const failing = (first: Error, second: Error) => (call: number) => {
     if (call === 1) throw first;
@@ -640,6 +656,17 @@ describe("a rejection after an attempt that may have been applied", () => {
     await clock.advance(1_000);
     expect(batcher.stats()).toMatchObject({ [account]: 2, held: 0 });
     expect(letters).toHaveLength(account === "unknown" ? 0 : 2);
+  });
+
+  it("never halves the batch: its halves would land beside what landed then", async () => {
+    const fail = failing(new Error("lost"), rejected("no"));
+    const { batcher, clock, at, events } = answering(fail);
+    for (const text of "abcd") batcher.tryAdd(text);
+    const flushed = follow(batcher.flush());
+    await clock.advance(1_000);
+    expect(at).toHaveLength(2);
+    expect(flushed.error).toMatchObject({ report: { items: 4, unknown: 4, deadLettered: 0 } });
+    expect(events.some(({ type }) => type === "bisected")).toBe(false);
   });
 
   it("of a usage error is not one: nothing was sent", async () => {

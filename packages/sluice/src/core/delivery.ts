@@ -53,14 +53,14 @@ interface Part<Batch> {
 type Verdict =
   | { readonly kind: "applied"; readonly result: unknown }
   | { readonly kind: "expired" | "unknown" | "abandoned"; readonly error: unknown }
-  | { readonly kind: "rejected"; readonly error: unknown; readonly ambiguous: boolean };
-
-/** What a part inherits from those it was cut from. */
-interface Past {
-  readonly attempts: number;
-  /** One of them may have been applied, and the sink does not rule it out. */
-  readonly ambiguous: boolean;
-}
+  | {
+      readonly kind: "rejected";
+      readonly error: unknown;
+      /** An earlier attempt may have been applied, and the sink does not rule it out. */
+      readonly ambiguous: boolean;
+      /** Halving cannot help. */
+      readonly whole: boolean;
+    };
 
 type Answer =
   | { readonly kind: "answered"; readonly result: unknown }
@@ -110,21 +110,22 @@ export class Delivery<Batch, Entry> {
     const startedAt = clock.now();
     const deadline = startedAt + settings().deliveryTimeoutMs;
 
-    const settle = async (piece: Batch, pieceId: BatchId, from: number, past: Past) => {
-      const tries = { count: past.attempts };
+    // Answers with the cause when the piece is to be halved. Never after an attempt that may have been
+    // applied: its halves have ids of their own, and would land beside what landed then.
+    const settle = async (piece: Batch, pieceId: BatchId, from: number, before: number) => {
+      const tries = { count: before };
       const verdict = await this.#write(piece, pieceId, deadline, abort, tries);
       const attempts = tries.count;
-      settlement.attempts += attempts - past.attempts;
+      settlement.attempts += attempts - before;
       const size = shape.size(piece);
-      const ambiguous = past.ambiguous || (verdict.kind === "rejected" && verdict.ambiguous);
-      if (verdict.kind === "rejected" && size.entries > 1) {
-        return { cause: verdict.error, past: { attempts, ambiguous } };
+      if (verdict.kind === "rejected" && !verdict.ambiguous && !verdict.whole && size.entries > 1) {
+        return { cause: verdict.error, attempts };
       }
       const part = { batch: piece, size, id: pieceId, from, attempts, startedAt, flight };
       const shortfalls =
         verdict.kind === "applied"
           ? await this.#applied(part, verdict.result)
-          : await this.#failed(part, outcomeOf(verdict, ambiguous), verdict.error);
+          : await this.#failed(part, outcomeOf(verdict), verdict.error);
       settlement.committed += shortfalls.reduce(
         (rest, { size: { items } }) => rest - items,
         size.items,
@@ -133,14 +134,14 @@ export class Delivery<Batch, Entry> {
       return undefined;
     };
 
-    const refusal = await settle(batch, id, 0, { attempts: 0, ambiguous: false });
+    const refusal = await settle(batch, id, 0, 0);
     if (refusal !== undefined) {
       emit({ type: "bisected", id, error: refusal.cause, ...shape.size(batch) });
-      const pasts = new Map([["", refusal.past]]); // by the path of the part that was refused
+      const attempts = new Map([["", refusal.attempts]]); // by the path of the part that was refused
       await bisect(batch, refusal.cause, shape, async (piece, path, from) => {
-        const past = pasts.get(path.slice(0, -1)) ?? refusal.past;
-        const again = await settle(piece, { ...id, part: path }, from, past);
-        if (again !== undefined) pasts.set(path, again.past);
+        const before = attempts.get(path.slice(0, -1)) ?? 0;
+        const again = await settle(piece, { ...id, part: path }, from, before);
+        if (again !== undefined) attempts.set(path, again.attempts);
         return again;
       });
     }
@@ -188,6 +189,7 @@ export class Delivery<Batch, Entry> {
           kind: "rejected",
           error: known.cause ?? known,
           ambiguous: ambiguous && known.ambiguous,
+          whole: known.whole,
         };
       }
       circuit.failed(leave, error);
@@ -330,9 +332,6 @@ export class Delivery<Batch, Entry> {
 }
 
 /** A rejection says nothing of an earlier attempt that may have been applied. */
-function outcomeOf(
-  { kind }: Exclude<Verdict, { kind: "applied" }>,
-  ambiguous: boolean,
-): Exclude<Outcome, "committed"> {
-  return kind === "rejected" && ambiguous ? "unknown" : kind;
+function outcomeOf(verdict: Exclude<Verdict, { kind: "applied" }>): Exclude<Outcome, "committed"> {
+  return verdict.kind === "rejected" && verdict.ambiguous ? "unknown" : verdict.kind;
 }

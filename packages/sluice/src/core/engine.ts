@@ -1,10 +1,10 @@
 import { uniqueId } from "../clock.ts";
-import { SluiceError } from "../errors.ts";
+import { messageOf, SluiceError } from "../errors.ts";
 import type { UnnamedEvent } from "../events.ts";
 import type { Accumulator } from "../shapes/shape.ts";
 import { Admission } from "./admission.ts";
 import type { Batcher, CloseOptions, FlushOptions, WaitOptions } from "./batcher.ts";
-import { type Books, openBooks, type Stats } from "./books.ts";
+import { type Books, balance, openBooks, type Stats } from "./books.ts";
 import { Circuit } from "./circuit.ts";
 import { Delivery } from "./delivery.ts";
 import { detached } from "./detached.ts";
@@ -85,6 +85,26 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     if (fate === "refused") throw this.#full();
   }
 
+  async addMany(items: Iterable<Item>, options?: WaitOptions): Promise<void> {
+    const { signal } = callOptions("addMany", options, ["signal"]);
+    let accepted = 0;
+    try {
+      for (const item of items) {
+        signal?.throwIfAborted();
+        this.#refuseWhenClosed();
+        const fate = this.#offer(item) || (await this.#enter(item, signal));
+        if (fate === "refused") throw this.#full();
+        accepted += 1;
+      }
+    } catch (cause) {
+      throw new SluiceError(
+        "SLUICE_ERR_ADD_INCOMPLETE",
+        `${this.name}: addMany stopped after ${accepted} items: ${messageOf(cause)}`,
+        { cause, report: { accepted } },
+      );
+    }
+  }
+
   async deliver(item: Item, options?: WaitOptions): Promise<Receipt> {
     const { signal } = callOptions("deliver", options, ["signal"]);
     const landings: Promise<Receipt>[] = [];
@@ -134,24 +154,11 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   }
 
   stats(): Stats {
-    const books = this.#books;
-    const { clock } = this.#parts;
-    const dropped = Object.values(books.droppedByReason).reduce((sum, items) => sum + items, 0);
-    const oldestAt = this.#lanes.map(({ oldestAt: at }) => at ?? Infinity);
-    const now = clock.now();
-    const { lastError, droppedByReason, ...counters } = books;
-    return {
-      ...counters,
-      dropped,
-      droppedByReason: { ...droppedByReason },
-      held: this.#sum((lane) => lane.heldItems),
-      heldEntries: this.#sum((lane) => lane.heldEntries),
-      heldBytes: this.#sum((lane) => lane.heldBytes),
+    return balance(this.#books, this.#lanes, {
+      now: this.#parts.clock.now(),
       waiting: this.#admission.waiting,
-      oldestAgeMs: now - Math.min(now, ...oldestAt),
       circuit: this.#circuit.open ? "open" : "closed",
-      ...(lastError === undefined ? {} : { lastError }),
-    };
+    });
   }
 
   configure(limits: Limits): void {
@@ -271,7 +278,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   /** There is no room: nothing that is gathered may rest until it is due, least of all in idle lanes. */
   #hurry(idleOnly = false): void {
     const { maxBufferedEntries } = this.#settings;
-    const full = this.#sum((lane) => lane.heldEntries) >= maxBufferedEntries;
+    const full = this.#lanes.reduce((n, lane) => n + lane.heldEntries, 0) >= maxBufferedEntries;
     for (const lane of this.#lanes) {
       if (lane.idle || !idleOnly) lane.hurry(full ? "entries" : "bytes");
     }
@@ -315,12 +322,6 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     };
   }
 
-  #sum(of: (lane: Lane<Item, Batch>) => number): number {
-    let sum = 0;
-    for (const lane of this.#lanes) sum += of(lane);
-    return sum;
-  }
-
   #refuseWhenClosed(): void {
     if (this.#closing !== undefined) throw this.#closed();
   }
@@ -333,11 +334,10 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   }
 
   #full(): SluiceError {
-    const entries = this.#sum((lane) => lane.heldEntries);
-    const bytes = this.#sum((lane) => lane.heldBytes);
+    const { heldEntries, heldBytes } = this.stats();
     return new SluiceError(
       "SLUICE_ERR_BATCHER_FULL",
-      `${this.name} is full: it holds ${entries} entries and ${bytes} bytes; slow down, or raise its limits`,
+      `${this.name} is full: it holds ${heldEntries} entries and ${heldBytes} bytes; slow down, or raise its limits`,
     );
   }
 }

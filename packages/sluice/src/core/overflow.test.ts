@@ -462,3 +462,68 @@ describe("an AbortSignal", () => {
     expect(await closed).toMatchObject({ items: 4, committed: 4 });
   });
 });
+
+describe("addMany", () => {
+  it("accepts in order and waits for room", async () => {
+    const { batcher, landed, open, clock } = dammed(FOUR);
+    const added = follow(batcher.addMany("abcdefghij"));
+    await clock.settle();
+    expect(added.settled).toBe("pending");
+    expect(batcher.stats()).toMatchObject({ accepted: 4, waiting: 1 });
+    await open();
+    expect(added.settled).toBe("resolved");
+    void batcher.flush();
+    await clock.settle();
+    await open();
+    expect(landed).toEqual([..."abcdefghij"]);
+  });
+
+  it("takes an iterable as far as it goes: an item that is refused ends it, with the count", async () => {
+    const { batcher } = dammed({ ...FOUR, overflow: "reject" });
+    await expect(batcher.addMany("abcdef")).rejects.toMatchObject({
+      code: "SLUICE_ERR_ADD_INCOMPLETE",
+      disposition: "incomplete",
+      message: expect.stringContaining("after 4 items: list is full"),
+      report: { accepted: 4 },
+      cause: FULL,
+    });
+    expect(batcher.stats()).toMatchObject({ accepted: 4, held: 4, refused: 1 });
+  });
+
+  it("passes on what the iterable throws", async () => {
+    const { batcher } = dammed();
+    function* torn(): Generator<string> {
+      yield "a";
+      throw new Error("the source is torn");
+    }
+    const report = { accepted: 1 };
+    const error = { report, message: "list: addMany stopped after 1 items: the source is torn" };
+    await expect(batcher.addMany(torn())).rejects.toMatchObject(error);
+  });
+
+  it.each([
+    ["close", "SLUICE_ERR_BATCHER_CLOSED"],
+    ["abort", undefined],
+  ])("ends at %s while it waits, and says how many were accepted", async (how, code) => {
+    const { batcher, clock, open } = dammed(FOUR);
+    const controller = new AbortController();
+    const added = follow(batcher.addMany("abcdefgh", { signal: controller.signal }));
+    await clock.settle();
+    if (how === "close") void batcher.close();
+    else controller.abort(new Error("enough"));
+    await clock.settle();
+    expect(added.error).toMatchObject({
+      code: "SLUICE_ERR_ADD_INCOMPLETE",
+      report: { accepted: 4 },
+      cause: code === undefined ? { message: "enough" } : { code },
+    });
+    await open();
+    expect(batcher.stats().accepted).toBe(4);
+  });
+
+  it("counts what its overflow policy drops as accepted", async () => {
+    const { batcher } = dammed({ ...FOUR, overflow: "drop-newest" });
+    await batcher.addMany("abcdef");
+    expect(batcher.stats()).toMatchObject({ accepted: 6, dropped: 2, held: 4 });
+  });
+});

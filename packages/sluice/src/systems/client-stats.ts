@@ -62,7 +62,7 @@ export interface RequestRecord {
  * adds to an entry that is held is always taken. `at` is when it happened; default: now.
  */
 export interface ClientStatsBatcher
-  extends Omit<Batcher<unknown, ClientStatsBatch>, "tryAdd" | "add" | "deliver"> {
+  extends Omit<Batcher<unknown, ClientStatsBatch>, "tryAdd" | "add" | "addMany" | "deliver"> {
   tryEnqueueRequestStats(client: string, status: number, cached: boolean, at?: Time): boolean;
   tryEnqueueOperationStats(client: string, at?: Time): boolean;
   tryEnqueueTableStats(

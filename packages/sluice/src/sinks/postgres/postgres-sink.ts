@@ -3,7 +3,7 @@
  */
 import { createHash } from "node:crypto";
 import { bisect } from "../../core/bisect.ts";
-import { isSluiceError, quote, rejected, retryable, SluiceError } from "../../errors.ts";
+import { isSluiceError, messageOf, quote, rejected, retryable, SluiceError } from "../../errors.ts";
 import type { Sink, WriteContext, WriteResult } from "../sink.ts";
 import { type PostgresDriver, type Session, type Transact, transactor } from "./driver.ts";
 import { tableName } from "./identifiers.ts";
@@ -248,9 +248,6 @@ function encoded(write: BoundWrite): readonly string[] {
     throw rejected(message, { cause: error, ambiguous: false });
   }
 }
-
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error);
 
 /** The same text has the same name, on every connection of every process. */
 const statementName = (text: string): string =>
