@@ -132,8 +132,8 @@ function splitBatch(
 function headerOf(columns: readonly RowColumn[]): Uint8Array {
   const writer = new RowWriter(256);
   writer.varint(columns.length);
-  for (const { name } of columns) writer.text(name);
-  for (const { type } of columns) writer.text(type);
+  for (const { name } of columns) writer.at = writer.text(name, writer.at);
+  for (const { type } of columns) writer.at = writer.text(type, writer.at);
   return writer.bytes.subarray(0, writer.at);
 }
 
@@ -172,6 +172,12 @@ interface Segment {
   start: number;
 }
 
+function longer(ends: Uint32Array): Uint32Array {
+  const copy = new Uint32Array(ends.length * 2);
+  copy.set(ends);
+  return copy;
+}
+
 class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
   entries = 0;
   bytes = 0;
@@ -183,6 +189,8 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
   readonly #batchOf: BatchOf;
   readonly #shrinkBytes: number;
   readonly #segments: Segment[] = [];
+  /** The segment that the row folded last is in. */
+  #last: Segment | undefined;
   #nextOrdinal = 0;
 
   constructor(
@@ -212,20 +220,13 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
 
   fold(): void {
     const writer = this.#writer;
-    let segment = this.#segments.at(-1);
-    if (segment === undefined || segment.buffer !== writer.bytes) {
-      const { bytes: buffer, start } = writer;
-      segment = { buffer, ends: new Uint32Array(64), rows: 0, gone: 0, start };
-      this.#segments.push(segment);
-    }
-    if (segment.rows === segment.ends.length) {
-      const longer = new Uint32Array(segment.rows * 2);
-      longer.set(segment.ends);
-      segment.ends = longer;
-    }
-    segment.ends[segment.rows] = writer.at;
+    const { at } = writer;
+    let segment = this.#last;
+    if (segment?.buffer !== writer.bytes) segment = this.#open();
+    if (segment.rows === segment.ends.length) segment.ends = longer(segment.ends);
+    segment.ends[segment.rows] = at;
     segment.rows += 1;
-    writer.start = writer.at;
+    writer.start = at;
     this.entries += 1;
     this.bytes += this.addsBytes;
     this.#nextOrdinal += 1;
@@ -250,6 +251,15 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
     return { items: 1, entries: 1, bytes: this.#leave(1).bytes.length };
   }
 
+  /** Begins a segment where the row measured last lies. */
+  #open(): Segment {
+    const { bytes: buffer, start } = this.#writer;
+    const segment = { buffer, ends: new Uint32Array(64), rows: 0, gone: 0, start };
+    this.#segments.push(segment);
+    this.#last = segment;
+    return segment;
+  }
+
   /** Takes out the oldest rows, at most so many, as far as they lie in one buffer. */
   #leave(most: number): RowChunk {
     const segment = this.#segments[0];
@@ -263,6 +273,7 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
     this.bytes -= end - base;
     if (to === segment.rows) {
       this.#segments.shift();
+      if (this.#segments.length === 0) this.#last = undefined;
       const writer = this.#writer;
       if (writer.bytes === buffer && buffer.length > this.#shrinkBytes) writer.release();
     }

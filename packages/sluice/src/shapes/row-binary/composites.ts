@@ -80,10 +80,13 @@ function ArrayType<I, O>(
     read: (from) => readMany(from, () => of.read(from)),
     inline: (v, code) => {
       const [n, i, e] = [code.variable(), code.variable(), code.variable()];
+      // What reserves by itself needs no reservation before it.
+      const room = (of.fixedBytes ?? 0) === 0 ? "" : code.reserve("0");
       return `if (Array.isArray(${v})) {
   const ${n} = ${v}.length;
-  w.at = p; w.varint(${n}); p = w.at; b = w.bytes; d = w.view;
-  for (let ${i} = 0; ${i} < ${n}; ${i}++) { const ${e} = ${v}[${i}]; ${code.reserve("0")} ${code.put(of, e)} }
+  ${code.reserve("1")}
+  if (${n} < 128) b[p++] = ${n}; else { w.at = p; w.varint(${n}); p = w.at; b = w.bytes; d = w.view; }
+  for (let ${i} = 0; ${i} < ${n}; ${i}++) { const ${e} = ${v}[${i}]; ${room} ${code.put(of, e)} }
 } else { ${code.call(self, v)} }`;
     },
   };

@@ -58,13 +58,20 @@ export class RowWriter {
     this.bytes[this.at++] = rest;
   }
 
-  /** The length of well-formed text in UTF-8, and the text. False, with nothing written, of any other. */
-  text(value: string): boolean {
+  /**
+   * Writes the length of well-formed text in UTF-8, and the text, at `at`; where the next byte goes.
+   * -1, with nothing written, of any other text.
+   */
+  text(value: string, at: number): number {
     const { length } = value;
     if (length < SHORT) {
-      this.reserve(length + 1);
+      if (at + length + 1 + this.spare > this.bytes.length) {
+        this.at = at;
+        this.reserve(length + 1);
+        at = this.at;
+      }
       const { bytes } = this;
-      const first = this.at + 1;
+      const first = at + 1;
       let index = 0;
       for (; index < length; index += 1) {
         const unit = value.charCodeAt(index);
@@ -72,17 +79,16 @@ export class RowWriter {
         bytes[first + index] = unit;
       }
       if (index === length) {
-        bytes[this.at] = length;
-        this.at = first + length;
-        return true;
+        bytes[at] = length;
+        return first + length;
       }
     }
-    if (!value.isWellFormed()) return false;
+    if (!value.isWellFormed()) return -1;
     const byteLength = Buffer.byteLength(value);
+    this.at = at;
     this.varint(byteLength);
     this.reserve(byteLength);
-    this.at += this.bytes.write(value, this.at);
-    return true;
+    return this.at + this.bytes.write(value, this.at);
   }
 
   /** Bytes as they are. */

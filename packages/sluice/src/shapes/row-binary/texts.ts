@@ -39,13 +39,15 @@ const StringType: ColumnType<TextOrBytes, TextOrBytes> = {
     if (value instanceof Uint8Array) {
       to.varint(value.length);
       to.raw(value);
-    } else if (typeof value !== "string" || !to.text(value)) {
-      throw new Refusal("String", expectText(value), value);
+      return;
     }
+    const at = typeof value === "string" ? to.text(value, to.at) : -1;
+    if (at < 0) throw new Refusal("String", expectText(value), value);
+    to.at = at;
   },
   read: (from) => textOrBytes(from.lengthAndBytes()),
   inline: (v, code) =>
-    `w.at = p; if (typeof ${v} !== "string" || !w.text(${v})) { ${code.call(StringType, v)} } else { p = w.at; b = w.bytes; d = w.view; }`,
+    `if (typeof ${v} !== "string" || (x = w.text(${v}, p)) < 0) { ${code.call(StringType, v)} } else { p = x; b = w.bytes; d = w.view; }`,
 };
 export { StringType as String };
 
@@ -188,7 +190,7 @@ const JsonType: ColumnType<unknown, unknown> = {
       // A cycle or a bigint: refused below, with the value.
     }
     if (text === undefined) throw new Refusal("JSON", "what JSON can say", value);
-    to.text(text);
+    to.at = to.text(text, to.at);
   },
   read: (from): unknown => JSON.parse(Buffer.from(from.lengthAndBytes()).toString()),
 };
