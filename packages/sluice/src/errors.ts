@@ -109,7 +109,6 @@ export class SluiceError extends Error {
     this.retryAfterMs = details.retryAfterMs;
     this.ambiguous = details.ambiguous ?? true;
     this.whole = details.whole ?? false;
-    this.whole = details.whole ?? false;
     this.report = details.report;
     Object.defineProperty(this, BRAND, { value: true });
   }

@@ -59,16 +59,17 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const settings = (): Settings => this.#settings;
     const emit = emitter(parts.name, parts.observe);
     this.#emit = emit;
-    const books = this.#books;
     sink.check?.(shape.accumulator().seal(0).batch);
     this.#circuit = new Circuit(clock, random, () => this.#settings.retry, emit);
-    const circuit = this.#circuit;
-    const shared = { clock, random, books, settings, emit };
-    const delivery = new Delivery<Batch, Entry>({ ...shared, shape, sink, circuit, deadLetter });
-    const run = uniqueId();
+    const shared = { clock, random, books: this.#books, settings, emit };
+    const sending = { ...shared, shape, sink, circuit: this.#circuit, deadLetter };
+    const delivery = new Delivery<Batch, Entry>(sending);
+    const [run, releases] = [uniqueId(), sink.releases === true];
     const onRoom = this.#onRoom.bind(this);
-    const lane = (index: number): Lane<Item, Batch> =>
-      new Lane(shape, { ...shared, writer: `${parts.name}:${run}:${index}`, delivery, onRoom });
+    const lane = (index: number): Lane<Item, Batch> => {
+      const writer = `${parts.name}:${run}:${index}`;
+      return new Lane(shape, { ...shared, writer, delivery, releases, onRoom });
+    };
     const others = Array.from({ length: parts.lanes - 1 }, (_, index) => lane(index + 1));
     this.#lanes = [lane(0), ...others];
     this.#measured = this.#lanes[0].accumulator;
@@ -262,10 +263,11 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   /** Whether there is room, or would be if all that is gathered were `dropped`. */
   #fits({ addsEntries, addsBytes }: Accumulator<Item, Batch>, dropped = false): boolean {
     const { maxBufferedEntries, maxBufferedBytes } = this.#settings;
-    let [entries, bytes] = [addsEntries, addsBytes];
-    for (const { heldEntries, heldBytes, accumulator } of this.#lanes) {
-      entries += heldEntries - (dropped ? accumulator.entries : 0);
-      bytes += heldBytes - (dropped ? accumulator.bytes : 0);
+    let entries = addsEntries;
+    let bytes = addsBytes;
+    for (const lane of this.#lanes) {
+      entries += lane.heldEntries - (dropped ? lane.accumulator.entries : 0);
+      bytes += lane.heldBytes - (dropped ? lane.accumulator.bytes : 0);
     }
     return entries <= maxBufferedEntries && bytes <= maxBufferedBytes;
   }

@@ -57,6 +57,8 @@ export interface LaneParts<Batch> {
   readonly random: Random;
   readonly books: Books;
   readonly delivery: Pick<Delivery<Batch, unknown>, "deliver">;
+  /** Whether the sink lets go of a batch that it has taken. */
+  readonly releases: boolean;
   readonly settings: () => Settings;
   readonly emit: (event: UnnamedEvent) => void;
   /** Room was freed. */
@@ -161,7 +163,8 @@ export class Lane<Item, Batch> {
   /** Applies changed limits to what is gathered already. */
   reconfigure(): void {
     const open = this.#segments.at(-1);
-    if (open?.reason === undefined && open !== undefined) this.#closeIfFull(open);
+    if (open?.reason === undefined && open !== undefined)
+      this.#closeIfFull(open, this.#parts.settings());
     this.#rearm();
   }
 
@@ -173,38 +176,41 @@ export class Lane<Item, Batch> {
   /** Makes place in the segments for the entries that the item measured last is about to add. */
   extend(): void {
     const { addsEntries: entries, addsBytes: bytes } = this.accumulator;
-    const { clock, random, settings } = this.#parts;
-    const { maxEntries, maxBytes, maxDelayMs } = settings();
-    let open = this.#segments.at(-1);
+    const settings = this.#parts.settings();
+    const { maxEntries, maxBytes } = settings;
+    let open = this.#segments[this.#segments.length - 1]; // .at(-1) is a call, and this is hot
     if (open?.reason === undefined && open !== undefined) {
       if (open.entries + entries > maxEntries) this.#close(open, "entries");
       else if (open.bytes + bytes > maxBytes) this.#close(open, "bytes");
     }
-    if (open === undefined || open.reason !== undefined) {
-      const firstAt = clock.now();
-      open = {
-        first: this.#nextOrdinal,
-        entries: 0,
-        bytes: 0,
-        firstAt,
-        patience: 1 - random() / 10,
-        reason: undefined,
-        droppedItems: 0,
-        watchers: [],
-        claims: new Map(),
-      };
-      this.#segments.push(open);
-      if (maxDelayMs === 0) this.#wake();
-      else this.#rearm();
-    }
+    if (open === undefined || open.reason !== undefined) open = this.#begin(settings.maxDelayMs);
     open.entries += entries;
     open.bytes += bytes;
     this.#nextOrdinal += entries;
-    this.#closeIfFull(open);
+    this.#closeIfFull(open, settings);
   }
 
-  #closeIfFull(open: Segment<Batch>): void {
-    const { maxEntries, maxBytes } = this.#parts.settings();
+  /** A new segment, whose time begins. */
+  #begin(maxDelayMs: number): Segment<Batch> {
+    const { clock, random } = this.#parts;
+    const segment: Segment<Batch> = {
+      first: this.#nextOrdinal,
+      entries: 0,
+      bytes: 0,
+      firstAt: clock.now(),
+      patience: 1 - random() / 10,
+      reason: undefined,
+      droppedItems: 0,
+      watchers: [],
+      claims: new Map(),
+    };
+    this.#segments.push(segment);
+    if (maxDelayMs === 0) this.#wake();
+    else this.#rearm();
+    return segment;
+  }
+
+  #closeIfFull(open: Segment<Batch>, { maxEntries, maxBytes }: Settings): void {
     if (open.entries >= maxEntries) this.#close(open, "entries");
     else if (open.bytes >= maxBytes) this.#close(open, "bytes");
   }
@@ -263,7 +269,7 @@ export class Lane<Item, Batch> {
   }
 
   async #send(segment: Segment<Batch>, reason: FlushReason): Promise<void> {
-    const { books, clock, delivery, emit, onRoom, writer } = this.#parts;
+    const { books, clock, delivery, emit, onRoom, releases, writer } = this.#parts;
     const sealed = this.#seal(segment);
     if (sealed === undefined) return;
     const { batch, items, entries, bytes } = sealed;
@@ -283,6 +289,9 @@ export class Lane<Item, Batch> {
     books.batches += 1;
     books.entries += entries;
     this.#land(segment, sealed, settlement, ageMs);
+    // An attempt before the last may still be reading it.
+    const taken = settlement.attempts === 1 && settlement.committed === items;
+    if (releases && taken) this.accumulator.recycle?.(batch);
     onRoom();
   }
 

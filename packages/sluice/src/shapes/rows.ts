@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { count, invalidOption, refuseAbove, refuseUnknown } from "../core/validate.ts";
+import { count, invalidOption, refuseUnknown } from "../core/validate.ts";
 import { quote, SluiceError } from "../errors.ts";
 import { checkType, type Fields, type FieldsIn, type FieldsOut } from "./row-binary/composites.ts";
 import type { RowBatch, RowChunk, RowColumn } from "./row-binary/row-batch.ts";
@@ -15,8 +15,9 @@ export interface RowsOptions {
   /** How large the buffers are that rows are encoded into, in bytes. Default 1 MiB. */
   readonly bufferBytes?: number | undefined;
   /**
-   * A buffer that had to be larger than this, for a large row, is let go once its rows have been
-   * sealed. Default 2 MiB, or bufferBytes if that is more.
+   * Buffers whose rows have landed are kept for rows to come, up to this many bytes; what a burst
+   * needed beyond is let go. Default 16 MiB. A row larger than a buffer gets one of its own, which is
+   * never kept.
    */
   readonly bufferShrinkBytes?: number | undefined;
 }
@@ -45,12 +46,7 @@ export function rows<const C extends Columns>(
   const { table = "rows" } = options;
   if (typeof table !== "string") throw invalidOption("rows: table", "text", table);
   const bufferBytes = count("rows: bufferBytes", options.bufferBytes, MIB, 1024 * MIB);
-  const shrinkBytes = count(
-    "rows: bufferShrinkBytes",
-    options.bufferShrinkBytes,
-    Math.max(2 * MIB, bufferBytes),
-  );
-  refuseAbove("bufferBytes", bufferBytes, "bufferShrinkBytes", shrinkBytes);
+  const keepBytes = count("rows: bufferShrinkBytes", options.bufferShrinkBytes, 16 * MIB);
   const fields = fieldsOf(columns);
   const schema = physicalColumns(columns);
   const batchOf = (chunks: readonly RowChunk[]): RowBatch => frozenBatch(schema, chunks);
@@ -59,7 +55,7 @@ export function rows<const C extends Columns>(
   return {
     kind,
     keyed: false,
-    accumulator: () => new RowAccumulator(fields, batchOf, table, { bufferBytes, shrinkBytes }),
+    accumulator: () => new RowAccumulator(fields, batchOf, table, { bufferBytes, keepBytes }),
     partition: () => undefined,
     size: (batch) => ({ items: batch.rows, entries: batch.rows, bytes: batch.bytes }),
     entryAt: (batch, index) => {
@@ -164,7 +160,7 @@ function chunksOf(
 
 /** Rows in one buffer, of which the first may have left. */
 interface Segment {
-  readonly buffer: Uint8Array;
+  readonly buffer: Buffer;
   ends: Uint32Array;
   rows: number;
   /** How many rows have left, and where the first that is held begins. */
@@ -185,24 +181,30 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
   readonly addsEntries = 1;
   addsBytes = 0;
   readonly #writer: RowWriter;
+  readonly #where: string;
   readonly #encode: EncodeRow;
   readonly #batchOf: BatchOf;
-  readonly #shrinkBytes: number;
+  readonly #bufferBytes: number;
   readonly #segments: Segment[] = [];
   /** The segment that the row folded last is in. */
   #last: Segment | undefined;
   #nextOrdinal = 0;
+  /** By buffer, how many batches have been sealed out of it that did not come back. */
+  readonly #lent = new WeakMap<ArrayBufferLike, { readonly buffer: Buffer; batches: number }>();
+  /** Whether a row is being read: its getters run. */
+  #reading = false;
 
   constructor(
     fields: readonly RowField[],
     batchOf: BatchOf,
     where: string,
-    sizes: { readonly bufferBytes: number; readonly shrinkBytes: number },
+    sizes: { readonly bufferBytes: number; readonly keepBytes: number },
   ) {
-    this.#writer = new RowWriter(sizes.bufferBytes);
+    this.#writer = new RowWriter(sizes.bufferBytes, sizes.keepBytes);
+    this.#where = where;
     this.#encode = rowEncoder(fields, this.#writer, where);
     this.#batchOf = batchOf;
-    this.#shrinkBytes = sizes.shrinkBytes;
+    this.#bufferBytes = sizes.bufferBytes;
   }
 
   get items(): number {
@@ -212,9 +214,17 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
   /** Encodes the row behind those that are held, where the next one goes unless `fold` keeps it. */
   measure(row: Row): void {
     const writer = this.#writer;
-    if (writer.start === 0 && writer.bytes.length > this.#shrinkBytes) writer.release();
+    if (this.#reading) {
+      throw new SluiceError("SLUICE_ERR_ITEM_INVALID", `${this.#where}: a row may not add rows`);
+    }
+    this.#shrink();
     writer.at = writer.start;
-    this.#encode(row);
+    this.#reading = true;
+    try {
+      this.#encode(row);
+    } finally {
+      this.#reading = false;
+    }
     this.addsBytes = writer.at - writer.start;
   }
 
@@ -230,6 +240,12 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
     this.entries += 1;
     this.bytes += this.addsBytes;
     this.#nextOrdinal += 1;
+    this.#shrink();
+  }
+
+  /** A buffer that had to be large serves no other row, and is held by the row alone. */
+  #shrink(): void {
+    if (this.#writer.bytes.length > this.#bufferBytes) this.#writer.release();
   }
 
   ordinals(): readonly number[] {
@@ -239,12 +255,31 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
   seal(entries: number): Sealed<RowBatch> {
     const chunks: RowChunk[] = [];
     for (let left = entries; left > 0; ) {
+      const buffer = this.#segments[0]?.buffer;
       const chunk = this.#leave(left);
       left -= chunk.ends.length;
       chunks.push(chunk);
+      if (buffer !== undefined) this.#lend(buffer);
     }
     const batch = this.#batchOf(chunks);
     return { batch, items: batch.rows, entries: batch.rows, bytes: batch.bytes };
+  }
+
+  #lend(buffer: Buffer): void {
+    const lent = this.#lent.get(buffer.buffer);
+    if (lent === undefined) this.#lent.set(buffer.buffer, { buffer, batches: 1 });
+    else lent.batches += 1;
+  }
+
+  recycle({ chunks }: RowBatch): void {
+    for (const { bytes } of chunks) {
+      const lent = this.#lent.get(bytes.buffer);
+      if (lent === undefined) continue;
+      lent.batches -= 1;
+      const { buffer } = lent;
+      const isHeld = buffer === this.#writer.bytes || this.#segments[0]?.buffer === buffer;
+      if (lent.batches === 0 && !isHeld) this.#writer.giveBack(buffer);
+    }
   }
 
   dropOldest(): Size {
@@ -274,8 +309,6 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
     if (to === segment.rows) {
       this.#segments.shift();
       if (this.#segments.length === 0) this.#last = undefined;
-      const writer = this.#writer;
-      if (writer.bytes === buffer && buffer.length > this.#shrinkBytes) writer.release();
     }
     return { bytes: buffer.subarray(base, end), ends: ends.subarray(gone, to), base };
   }

@@ -54,6 +54,8 @@ export interface Accumulator<Item, Batch> {
   seal(entries: number): Sealed<Batch>;
   /** Removes the oldest entry and forgets it. */
   dropOldest(): Size;
+  /** A batch sealed here has landed and nobody reads it any more: its memory may be used again. */
+  recycle?(batch: Batch): void;
 }
 
 /** What a sink may need of a shape: looking into a batch and taking it apart. */

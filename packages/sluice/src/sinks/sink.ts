@@ -63,6 +63,11 @@ export interface Sink<Batch> {
    * write batches of that shape.
    */
   check?(empty: Batch): void;
+  /**
+   * Promises that nothing reads a batch after its first `write` has resolved, so that its memory may
+   * be used again. Default: batches may be kept.
+   */
+  readonly releases?: boolean | undefined;
   write(batch: Batch, context: WriteContext<Batch>): Promise<WriteResult | undefined | void>;
 }
 

@@ -68,3 +68,12 @@ export {
   type RowsOptions,
   rows,
 } from "../shapes/rows.ts";
+export * from "../sinks/clickhouse/index.ts";
+export {
+  createRowBatcher,
+  highThroughput,
+  lowLatency,
+  type RowBatcher,
+  type RowBatcherOptions,
+  type RowFlushStats,
+} from "./row-batcher.ts";

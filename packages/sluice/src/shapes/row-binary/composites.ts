@@ -23,8 +23,11 @@ export function checkType(where: string, of: unknown): void {
   const isType =
     typeof type === "string" && typeof write === "function" && typeof read === "function";
   if (!isType) {
-    const seen = typeof of === "function" ? "a function: call it, as in DateTime64(3)" : quote(of);
-    throw invalidOption(where, "a column type, such as UInt64 or Array(String)", seen);
+    const example =
+      typeof of === "function"
+        ? "what the function returns, as in DateTime64(3)"
+        : "such as UInt64 or Array(String)";
+    throw invalidOption(where, `a column type, ${example}`, of);
   }
 }
 
@@ -74,8 +77,9 @@ function ArrayType<I, O>(
     write: (value: unknown, to) => {
       if (!Array.isArray(value) && !isTyped(value)) throw new Refusal(type, "an array", value);
       const elements: ArrayLike<unknown> = value;
-      to.varint(elements.length);
-      for (let index = 0; index < elements.length; index += 1) write(elements[index], to);
+      const { length } = elements; // once: a getter of an element may change it
+      to.varint(length);
+      for (let index = 0; index < length; index += 1) write(elements[index], to);
     },
     read: (from) => readMany(from, () => of.read(from)),
     inline: (v, code) => {
@@ -101,6 +105,10 @@ function readMany<Value>(from: RowReader, read: () => Value): Value[] {
   return values;
 }
 
+/** Whether the value's fields are what there is to it: a Set, a Date or an array has none or others. */
+const isRecord = (value: unknown): value is object =>
+  Object.prototype.toString.call(value) === "[object Object]";
+
 /** Pairs of a Map, or the fields of an object. Decoded as a Map; of equal keys all are kept there. */
 function MapType<KI, KO, VI, VO>(
   key: ColumnType<KI, KO>,
@@ -114,9 +122,9 @@ function MapType<KI, KO, VI, VO>(
     type,
     nullable: false,
     write: (pairs: unknown, to) => {
-      const isFields =
-        typeof pairs === "object" && pairs !== null && !Array.isArray(pairs) && !isTyped(pairs);
-      if (!isFields) throw new Refusal(type, "a Map or an object", pairs);
+      if (!(pairs instanceof Map) && !isRecord(pairs)) {
+        throw new Refusal(type, "a Map or an object", pairs);
+      }
       const entries = pairs instanceof Map ? [...pairs] : Object.entries(pairs);
       to.varint(entries.length);
       for (const [name, held] of entries) {
@@ -141,8 +149,8 @@ export type FieldsIn<F extends Fields> = {
 export type FieldsOut<F extends Fields> = { [Name in keyof F]: Out<F[Name]> };
 
 function checkFields(kind: string, fields: Fields): (readonly [name: string, of: AnyColumnType])[] {
-  const entries = Object.entries(fields);
-  if (entries.length === 0) throw invalidOption(kind, "at least one type", fields);
+  const entries = isRecord(fields) ? Object.entries(fields) : [];
+  if (entries.length === 0) throw invalidOption(kind, "an object of at least one type", fields);
   for (const [name, of] of entries) {
     if (name === "" || !name.isWellFormed() || name.includes("\0")) {
       throw invalidOption(`${kind}: a name`, "text without NUL or lone surrogates", name);
@@ -181,11 +189,7 @@ export function Tuple<const T extends readonly AnyColumnType[]>(
 >;
 export function Tuple(...types: readonly (AnyColumnType | Fields)[]): AnyColumnType {
   const [first] = types;
-  if (
-    types.length === 1 &&
-    first !== undefined &&
-    !("write" in first && typeof first.write === "function")
-  ) {
+  if (types.length === 1 && isRecord(first) && typeof first.write !== "function") {
     return namedTuple(checkFields("Tuple", first as Fields));
   }
   if (types.length === 0) throw invalidOption("Tuple", "at least one type", types);
@@ -243,10 +247,11 @@ export function Nested<F extends Fields>(
       columns: entries.map(([name, of]) => ({ name, type: `Array(${of.type})` })),
       write: (rows: unknown, to) => {
         if (!Array.isArray(rows)) throw new Refusal(type, "an array of objects", rows);
-        for (const row of rows) checkFieldNames(type, entries, row);
+        const held: readonly unknown[] = [...rows]; // a getter of a row may change how many there are
+        for (const row of held) checkFieldNames(type, entries, row);
         for (const [name, of] of entries) {
-          to.varint(rows.length);
-          for (const row of rows) writeOf(of)(fieldOf(row, name), to);
+          to.varint(held.length);
+          for (const row of held) writeOf(of)(fieldOf(row as object, name), to);
         }
       },
       read: (from) => {

@@ -7,7 +7,7 @@ import { quote, SluiceError } from "../../errors.ts";
 import { fieldOf, isInherited } from "../field.ts";
 import { type AnyColumnType, type CodeWriter, Refusal } from "./column-type.ts";
 import type { RowReader } from "./row-reader.ts";
-import type { RowWriter } from "./row-writer.ts";
+import { RowWriter } from "./row-writer.ts";
 
 /** A column of a schema, and how a row's value for it is written and read. */
 export interface RowField {
@@ -59,14 +59,18 @@ export function generatedEncoder(
   const columns = fields.map(({ name, of }, index) => {
     const [value, text] = [code.variable(), JSON.stringify(name)];
     const read = isInherited(name) ? `fieldOf(row, ${text})` : `row[${text}]`;
-    return `  c = ${index}; const ${value} = ${read};\n  ${code.put(of, value)}`;
+    // As many names as columns, but not all of them columns: a missing one shows it.
+    const check = `if (complete && ${value} === undefined) { complete = false; checkRow(row); }`;
+    return `  c = ${index}; const ${value} = ${read};
+  ${of.nullable ? check : ""} ${code.put(of, value)}`;
   });
   const source = `return function encode(row) {
   let c = -1, x, p = w.at, b = w.bytes, d = w.view;
   try {
   let n = 0;
   for (const name in row) n++;
-  if (n !== ${fields.length}) checkRow(row);
+  let complete = n === ${fields.length};
+  if (!complete) checkRow(row);
   ${code.reserve("0")}
 ${columns.join("\n")}
   } catch (error) { refuse(error, c, row); }
@@ -123,14 +127,26 @@ function rowCheck(fields: readonly RowField[], where: string): (row: unknown) =>
   };
 }
 
+/** What `write` throws of a value. */
+function tried(of: AnyColumnType, value: unknown): unknown {
+  try {
+    (of.write as (value: unknown, to: RowWriter) => void)(value, new RowWriter(0));
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
 /** Names the column that refused its value. */
 function refusal(
   fields: readonly RowField[],
   where: string,
 ): (error: unknown, index: number, row: object) => never {
-  return (error, index, row) => {
-    if (!(error instanceof Refusal)) throw error;
+  return (thrown, index, row) => {
     const { name = "", of } = fields[index] ?? {};
+    // Straight-line code takes what looks like a Date for one: `write` knows better.
+    const error = thrown instanceof TypeError && of ? tried(of, fieldOf(row, name)) : thrown;
+    if (!(error instanceof Refusal)) throw thrown;
     const column = `${where}: column ${quote(name)} (${of?.type})`;
     const missing = index >= 0 && fieldOf(row, name) === undefined;
     const received = missing ? "nothing: it is missing" : `received ${quote(error.received)}`;

@@ -19,9 +19,14 @@ export class RowWriter {
   /** How many bytes straight-line code may write between two reservations. */
   spare = 0;
   readonly #bufferBytes: number;
+  readonly #keepBytes: number;
+  /** Buffers that nobody reads any more. */
+  readonly #resting: Buffer[] = [];
 
-  constructor(bufferBytes: number) {
+  /** Writes into buffers of `bufferBytes`; those that are given back are kept up to `keepBytes`. */
+  constructor(bufferBytes: number, keepBytes: number = 0) {
     this.#bufferBytes = bufferBytes;
+    this.#keepBytes = keepBytes;
     this.bytes = Buffer.alloc(0);
     this.view = viewOf(this.bytes);
   }
@@ -33,7 +38,8 @@ export class RowWriter {
     const row = this.at - this.start;
     // A row that outgrows a buffer of its own doubles it: each byte moves a bounded number of times.
     const size = Math.max(this.#bufferBytes, row + need, row === 0 ? 0 : 2 * row);
-    const larger = Buffer.allocUnsafeSlow(size);
+    const rested = size === this.#bufferBytes ? this.#resting.pop() : undefined;
+    const larger = rested ?? Buffer.allocUnsafeSlow(size);
     this.bytes.copy(larger, 0, this.start, this.at);
     this.#use(larger);
     this.start = 0;
@@ -45,6 +51,13 @@ export class RowWriter {
     this.#use(Buffer.alloc(0));
     this.start = 0;
     this.at = 0;
+  }
+
+  /** Takes back a buffer, for rows to come. */
+  giveBack(buffer: Buffer): void {
+    const isOurs = buffer.length === this.#bufferBytes;
+    const bytes = (this.#resting.length + 1) * this.#bufferBytes;
+    if (isOurs && bytes <= this.#keepBytes) this.#resting.push(buffer);
   }
 
   /** A length: seven bits a byte, the lowest first. */

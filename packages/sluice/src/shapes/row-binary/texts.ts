@@ -126,7 +126,7 @@ function enumOf<Name extends string>(
   bits: 8 | 16,
   names: Readonly<Record<Name, number>>,
 ): ColumnType<Name, Name> {
-  const pairs = Object.entries<number>(names).sort(([, a], [, b]) => a - b); // as the server prints them
+  const pairs = Object.entries<number>(names ?? {}).sort(([, a], [, b]) => a - b); // as the server prints them
   const most = 2 ** (bits - 1);
   const isValue = (value: unknown): boolean =>
     Number.isInteger(value) && Number(value) >= -most && Number(value) < most;

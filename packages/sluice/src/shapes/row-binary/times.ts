@@ -13,11 +13,15 @@ const LAST_DAY = 120_529;
 /** An instant: a Date, Unix seconds, or ISO 8601 text, which means UTC where it names no zone. */
 export type Instant = Date | number | string;
 
-/** The milliseconds of a Date; `undefined` of anything else and of an invalid one. */
+/** The milliseconds of a Date; `undefined` of an invalid one, and of all that only looks like one. */
 function millisOf(value: unknown): number | undefined {
   if (!(value instanceof Date)) return undefined;
-  const time = value.getTime();
-  return Number.isNaN(time) ? undefined : time;
+  try {
+    const time = value.getTime();
+    return Number.isNaN(time) ? undefined : time;
+  } catch {
+    return undefined;
+  }
 }
 
 const ISO =

@@ -1,0 +1,438 @@
+import { describe, expect, it } from "vitest";
+import type { RowBatch, RowColumn } from "../../shapes/row-binary/row-batch.ts";
+import { manualClock } from "../../testing/manual-clock.ts";
+import type { WriteContext } from "../sink.ts";
+import { type InsertRowsOptions, insertRows } from "./clickhouse-sink.ts";
+import { PINNED } from "./settings.ts";
+import type { InsertRequest, ResultRow, Transport } from "./transport.ts";
+
+const COLUMNS: readonly RowColumn[] = [
+  { name: "id", type: "UInt8" },
+  { name: "kind", type: "Enum8('a' = 1)" },
+];
+
+const answered = (code: number, type: string, message: string = type): Error =>
+  Object.assign(new Error(message), { code: String(code), type });
+const unreachable = (): Error => Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
+
+/** A server that answers by the first pattern that a statement matches. */
+class FakeServer implements Transport {
+  readonly statements: string[] = [];
+  readonly inserts: InsertRequest[] = [];
+  casts = false;
+  columns: ResultRow[] | Error = [
+    { name: "id", type: "UInt8", default_type: "" },
+    { name: "kind", type: "LowCardinality(Enum8('a' = 1, 'b' = 2))", default_type: "" },
+  ];
+  table: ResultRow | undefined = {
+    engine: "MergeTree",
+    engine_full: "MergeTree ORDER BY id SETTINGS non_replicated_deduplication_window = 100",
+  };
+  settings: readonly string[] = PINNED;
+  others: (sql: string) => readonly ResultRow[] = () => [];
+  fate: (n: number) => Error | Promise<never> | undefined = () => undefined;
+
+  async query(sql: string): Promise<readonly ResultRow[]> {
+    this.statements.push(sql);
+    if (sql.startsWith("DESCRIBE")) {
+      if (this.columns instanceof Error) throw this.columns;
+      return this.columns;
+    }
+    if (sql.startsWith("SELECT version()")) return [{ version: "26.7.1" }];
+    if (sql.includes("FROM system.settings")) return this.settings.map((name) => ({ name }));
+    if (sql.includes("name = 'events'")) return this.table === undefined ? [] : [this.table];
+    return this.others(sql);
+  }
+  async command(sql: string): Promise<void> {
+    this.statements.push(sql);
+  }
+  async insert(request: InsertRequest): Promise<void> {
+    this.inserts.push(request);
+    const fate = this.fate(this.inserts.length);
+    if (fate !== undefined) throw await fate;
+  }
+}
+
+const batch = (rows: number = 2): RowBatch => ({
+  columns: COLUMNS,
+  chunks: [{ bytes: Buffer.alloc(rows * 2, 1), ends: new Uint32Array(0), base: 0 }],
+  rows,
+  bytes: rows * 2,
+});
+
+const warnings: unknown[] = [];
+const context = (
+  id: Partial<WriteContext<RowBatch>["id"]> = {},
+  over: Partial<WriteContext<RowBatch>> = {},
+): WriteContext<RowBatch> => ({
+  id: { writer: "w", seq: 1, ...id },
+  attempt: 1,
+  signal: new AbortController().signal,
+  timeoutMs: 30_000,
+  remainingMs: () => 30_000,
+  get shape(): never {
+    throw new Error("not used");
+  },
+  warn: (error) => warnings.push(error),
+  ...over,
+});
+
+const sinkOf = (server: FakeServer, options: Partial<InsertRowsOptions> = {}) =>
+  insertRows(server, { table: "events", ...options });
+
+describe("an insert", () => {
+  it("carries a header with the table's own types, and the rows in their buffers", async () => {
+    const server = new FakeServer();
+    const rows = batch();
+    await sinkOf(server).write(rows, context());
+    const [insert] = server.inserts;
+    expect(insert).toMatchObject({
+      into: "`events` (`id`, `kind`)",
+      structure: "`id` UInt8, `kind` LowCardinality(Enum8('a' = 1, 'b' = 2))",
+      format: "RowBinaryWithNamesAndTypes",
+    });
+    const type = "LowCardinality(Enum8('a' = 1, 'b' = 2))";
+    const header = `\x02\x02id\x04kind\x05UInt8${String.fromCharCode(type.length)}${type}`;
+    expect(String(insert?.body[0])).toBe(header);
+    expect(insert?.body[1]).toBe(rows.chunks[0]?.bytes);
+  });
+
+  it("has the token of its batch or part, the same on every attempt", async () => {
+    const server = new FakeServer();
+    server.fate = (n) => (n === 1 ? new Error("lost") : undefined);
+    const sink = sinkOf(server);
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+    await sink.write(batch(), context());
+    await sink.write(batch(), context({ part: "01" }));
+    const tokens = server.inserts.map(({ settings }) => settings["insert_deduplication_token"]);
+    expect(tokens).toEqual(["w:1", "w:1", "w:1:01"]);
+  });
+
+  it("is one block, ends before the attempt does, and keeps the user's other settings", async () => {
+    const server = new FakeServer();
+    const sink = sinkOf(server, { settings: { insert_quorum: 2 } });
+    await sink.write(batch(3_000_000), context({}, { remainingMs: () => 10_500 }));
+    await sink.write(batch(), context({ seq: 2 }, { remainingMs: () => 200 }));
+    expect(server.inserts[0]?.settings).toMatchObject({
+      insert_quorum: 2,
+      async_insert: 0,
+      insert_deduplicate: 1,
+      max_insert_block_size: 3_000_000,
+      min_insert_block_size_rows: 3_000_000,
+      min_insert_block_size_bytes: 0,
+      max_execution_time: 9,
+    });
+    expect(server.inserts[1]?.settings).toMatchObject({
+      max_insert_block_size: 2 ** 20,
+      max_execution_time: 1,
+    });
+  });
+
+  it("states only what an old server knows, and looks at the table each time", async () => {
+    const server = new FakeServer();
+    server.settings = ["insert_deduplicate", "max_insert_block_size"];
+    const sink = sinkOf(server);
+    for (const seq of [1, 2, 3]) await sink.write(batch(), context({ seq }));
+    expect(server.inserts[0]).toMatchObject({ format: "RowBinary" });
+    expect(server.inserts[0]?.body).toHaveLength(1);
+    expect(server.inserts[0]?.settings).toEqual({
+      insert_deduplicate: 0,
+      max_insert_block_size: 2 ** 20,
+    });
+    expect(server.statements.filter((sql) => sql.startsWith("DESCRIBE"))).toHaveLength(3);
+  });
+
+  it("through a transport that casts looks at the table each time", async () => {
+    const server = new FakeServer();
+    server.casts = true;
+    const sink = sinkOf(server);
+    await sink.write(batch(), context());
+    server.columns = [{ name: "id", type: "UInt16", default_type: "" }];
+    const wide = sink.write(batch(), context({ seq: 2 }));
+    await expect(wide).rejects.toMatchObject({
+      whole: true,
+      cause: { code: "SLUICE_ERR_CLICKHOUSE_SCHEMA" },
+    });
+    expect(server.inserts).toHaveLength(1);
+  });
+});
+
+describe("the look at the table", () => {
+  it("is one for all lanes, and its failure holds up nothing that is sent later", async () => {
+    const server = new FakeServer();
+    const described = server.columns;
+    server.columns = unreachable();
+    const sink = sinkOf(server);
+    const failed = { disposition: "retryable", ambiguous: false };
+    const lanes = ["a", "b"].map((writer) => sink.write(batch(), context({ writer })));
+    for (const lane of lanes) await expect(lane).rejects.toMatchObject(failed);
+    expect(server.statements).toHaveLength(1);
+    server.columns = described;
+    await Promise.all(["a", "b", "c"].map((writer) => sink.write(batch(), context({ writer }))));
+    expect(server.statements.filter((sql) => sql.startsWith("DESCRIBE"))).toHaveLength(2);
+    expect(server.inserts).toHaveLength(3);
+  });
+
+  it("of a lane that gave up is not the others' failure", async () => {
+    const server = new FakeServer();
+    const controller = new AbortController();
+    const query = server.query.bind(server);
+    let asked = 0;
+    server.query = async (sql) => {
+      asked += 1;
+      if (asked > 1) return query(sql);
+      return new Promise((_, reject) =>
+        controller.signal.addEventListener("abort", () => reject(new Error("gave up"))),
+      );
+    };
+    const sink = sinkOf(server);
+    const first = sink.write(batch(), context({ writer: "a" }, { signal: controller.signal }));
+    const second = sink.write(batch(), context({ writer: "b" }));
+    controller.abort();
+    await expect(first).rejects.toMatchObject({ ambiguous: false });
+    await expect(second).resolves.toEqual({ statements: 1 });
+  });
+
+  it("lists every difference", async () => {
+    const server = new FakeServer();
+    server.columns = [
+      { name: "id", type: "Nullable(UInt8)", default_type: "" },
+      { name: "kind", type: "Enum8('a' = 1)", default_type: "ALIAS" },
+      { name: "must", type: "String", default_type: "" },
+      { name: "may", type: "Nullable(String)", default_type: "" },
+      { name: "has", type: "String", default_type: "DEFAULT" },
+    ];
+    const columns = [...COLUMNS, { name: "gone", type: "String" }];
+    const error = await sinkOf(server)
+      .ready({ columns })
+      .catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: "SLUICE_ERR_CLICKHOUSE_SCHEMA" });
+    const lines = String(error).split("\n  ");
+    expect(lines[0]).toContain('table "events"');
+    expect(lines.slice(1)).toEqual([
+      'column "id": the rows write UInt8, and the table has Nullable(UInt8): nullable here only in the table',
+      "column \"kind\": the rows write Enum8('a' = 1), and the table's Enum8('a' = 1) is ALIAS and cannot be written",
+      'column "gone": the rows write String, and the table has no such column',
+      'column "must": the table has it as String without a default, and the rows do not write it',
+    ]);
+  });
+
+  it("may find columns that the rows do not write, if allowed", async () => {
+    const server = new FakeServer();
+    if (Array.isArray(server.columns))
+      server.columns.push({ name: "more", type: "String", default_type: "" });
+    await expect(sinkOf(server).ready({ columns: COLUMNS })).rejects.toThrow('"more"');
+    await sinkOf(server, { allowExtraColumns: true }).ready({ columns: COLUMNS });
+  });
+
+  it("creates a missing table, or says what would", async () => {
+    const server = new FakeServer();
+    server.columns = answered(60, "UNKNOWN_TABLE");
+    const missing = sinkOf(server).write(batch(), context());
+    await expect(missing).rejects.toMatchObject({ disposition: "rejected", whole: true });
+    await expect(missing).rejects.toThrow(/does not exist; createTable: true would create it/);
+    server.others = (sql) => (sql.includes("merge_tree_settings") ? [{ name: "known" }] : []);
+    server.command = async (sql) => {
+      server.statements.push(sql);
+      server.columns = COLUMNS.map((column) => ({ ...column, default_type: "" }));
+    };
+    await sinkOf(server, { createTable: { orderBy: ["id"], partitionBy: "id % 2" } }).write(
+      batch(),
+      context(),
+    );
+    expect(server.statements.find((sql) => sql.startsWith("CREATE"))).toBe(
+      "CREATE TABLE IF NOT EXISTS `events` (`id` UInt8, `kind` Enum8('a' = 1)) ENGINE = MergeTree PARTITION BY id % 2 ORDER BY (`id`) SETTINGS non_replicated_deduplication_window = 10000",
+    );
+  });
+});
+
+describe("a failed insert", () => {
+  it.each([
+    [
+      answered(469, "VIOLATED_CONSTRAINT"),
+      { disposition: "rejected", whole: false, ambiguous: false },
+    ],
+    [
+      answered(252, "TOO_MANY_PARTS"),
+      { disposition: "retryable", ambiguous: false, retryAfterMs: 5_000 },
+    ],
+    [answered(16, "NO_SUCH_COLUMN_IN_TABLE"), { disposition: "retryable", ambiguous: false }],
+    [new Error("socket hang up"), { disposition: "retryable", ambiguous: true }],
+  ])("%s is told as it is, with the table's name", async (cause, told) => {
+    const server = new FakeServer();
+    server.fate = () => cause;
+    const written = sinkOf(server).write(batch(), context());
+    await expect(written).rejects.toMatchObject({ ...told, cause });
+    await expect(written).rejects.toThrow('table "events": ');
+  });
+
+  it("that was refused is explained by the table, if the table has changed", async () => {
+    const server = new FakeServer();
+    server.fate = () => {
+      server.columns = [{ name: "id", type: "String", default_type: "" }];
+      return answered(117, "INCORRECT_DATA", "Type of 'id' must be String, not UInt8");
+    };
+    const written = sinkOf(server).write(batch(), context());
+    await expect(written).rejects.toMatchObject({
+      disposition: "rejected",
+      whole: true,
+      cause: { code: "SLUICE_ERR_CLICKHOUSE_SCHEMA" },
+    });
+  });
+
+  it("that was refused is tried again while the table cannot be looked at", async () => {
+    const server = new FakeServer();
+    server.fate = () => {
+      server.columns = unreachable();
+      return answered(469, "VIOLATED_CONSTRAINT");
+    };
+    const told = { disposition: "retryable", ambiguous: false };
+    await expect(sinkOf(server).write(batch(), context())).rejects.toMatchObject(told);
+  });
+
+  it("for want of memory is not halved once the batch may have been applied", async () => {
+    const server = new FakeServer();
+    const short = answered(241, "MEMORY_LIMIT_EXCEEDED", "Query memory limit exceeded");
+    server.fate = (n) => (n === 2 ? new Error("lost") : short);
+    const sink = sinkOf(server);
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({ disposition: "rejected" });
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+    const third = { disposition: "retryable", ambiguous: false };
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(third);
+  });
+
+  it("may be judged by the user", async () => {
+    const server = new FakeServer();
+    server.fate = () => new Error("poison");
+    const classify = () => ({ outcome: "rejected", ambiguous: false, schema: false }) as const;
+    const written = sinkOf(server, { classify }).write(batch(), context());
+    await expect(written).rejects.toMatchObject({ disposition: "rejected" });
+  });
+});
+
+describe("a batch that may have been applied", () => {
+  const tooOld = {
+    disposition: "rejected",
+    whole: true,
+    ambiguous: true,
+    cause: { code: "SLUICE_ERR_CLICKHOUSE_DEDUPLICATION" },
+  };
+
+  it("is not sent again once the server may have forgotten it", async () => {
+    const server = new FakeServer();
+    const clock = manualClock();
+    server.fate = () => new Error("lost");
+    const sink = sinkOf(server, { clock });
+    const lost = { disposition: "retryable", ambiguous: true };
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(lost);
+    await clock.advance(30 * 60_000);
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(lost);
+    await clock.advance(1);
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(tooOld);
+    expect(server.inserts).toHaveLength(2);
+    server.fate = () => undefined;
+    await sink.write(batch(), context({ seq: 2 })); // the next batch of the writer starts afresh
+  });
+
+  it("is not sent again after half a window of other inserts", async () => {
+    const server = new FakeServer();
+    server.fate = (n) => (n === 1 ? new Error("lost") : undefined);
+    const sink = sinkOf(server);
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+    for (let seq = 1; seq <= 50; seq += 1) await sink.write(batch(), context({ writer: "v", seq }));
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(tooOld);
+  });
+
+  it("ages from its first attempt, though that attempt never ends", async () => {
+    const server = new FakeServer();
+    const clock = manualClock();
+    server.fate = (n) => (n === 1 ? new Promise<never>(() => undefined) : unreachable());
+    const sink = sinkOf(server, { clock });
+    void sink.write(batch(), context());
+    await clock.advance(20 * 60_000);
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: false });
+    await clock.advance(20 * 60_000);
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(tooOld);
+  });
+
+  it("does not age while it certainly was not", async () => {
+    const server = new FakeServer();
+    const clock = manualClock();
+    server.fate = (n) => (n < 3 ? unreachable() : undefined);
+    const sink = sinkOf(server, { clock });
+    for (const _ of [1, 2]) {
+      await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: false });
+      await clock.advance(60 * 60_000);
+    }
+    await sink.write(batch(), context());
+  });
+});
+
+describe("without deduplication", () => {
+  const plain = { engine: "MergeTree", engine_full: "MergeTree ORDER BY id" };
+
+  it("a sink warns once, with the reason and the remedy", async () => {
+    const server = new FakeServer();
+    server.table = plain;
+    warnings.length = 0;
+    const sink = sinkOf(server);
+    for (const seq of [1, 2]) await sink.write(batch(), context({ seq }));
+    expect(warnings).toHaveLength(1);
+    expect(String(warnings[0])).toMatch(/"events".*window = 0; remedy: ALTER TABLE/);
+    expect(server.inserts[0]?.settings).toMatchObject({ insert_deduplicate: 0 });
+    expect(server.inserts[0]?.settings).not.toHaveProperty("insert_deduplication_token");
+  });
+
+  it("a strict sink does not write, and says so early", async () => {
+    const server = new FakeServer();
+    server.table = plain;
+    const sink = sinkOf(server, { strict: true });
+    const code = "SLUICE_ERR_CLICKHOUSE_DEDUPLICATION";
+    await expect(sink.ready()).rejects.toMatchObject({ code });
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({
+      whole: true,
+      cause: { code },
+    });
+    expect(server.inserts).toHaveLength(0);
+  });
+});
+
+describe("insertRows", () => {
+  it("takes the rows shape only", () => {
+    const sink = sinkOf(new FakeServer());
+    sink.check?.(batch(0));
+    const list = [] as never;
+    expect(() => sink.check?.(list)).toThrow(/needs the rows shape/);
+  });
+
+  it.each([
+    [{ table: "" }, "SLUICE_ERR_CLICKHOUSE_IDENTIFIER", /received ""/],
+    [{ tables: "t" }, "SLUICE_ERR_OPTION_UNKNOWN", /"insertRows: tables"/],
+    [{ strict: "yes" }, "SLUICE_ERR_CLICKHOUSE_OPTION", /strict .*"yes"/],
+    [{ classify: 1 }, "SLUICE_ERR_CLICKHOUSE_OPTION", /classify/],
+    [
+      { settings: { async_insert: 1 } },
+      "SLUICE_ERR_CLICKHOUSE_OPTION",
+      /async_insert: the sink pins/,
+    ],
+    [{ settings: { "a=1,b": 1 } }, "SLUICE_ERR_CLICKHOUSE_OPTION", /"a=1,b"/],
+    [{ settings: { a: Number.NaN } }, "SLUICE_ERR_CLICKHOUSE_OPTION", /NaN/],
+    [{ createTable: "yes" }, "SLUICE_ERR_CLICKHOUSE_OPTION", /"yes"/],
+    [{ createTable: { order: [] } }, "SLUICE_ERR_CLICKHOUSE_OPTION", /"order"/],
+    [{ createTable: { orderBy: "id" } }, "SLUICE_ERR_CLICKHOUSE_OPTION", /a list of columns/],
+    [{ createTable: { engine: "" } }, "SLUICE_ERR_CLICKHOUSE_OPTION", /engine must be SQL/],
+  ])("refuses %j", (wrong, code, message) => {
+    const options = { table: "events", ...wrong } as InsertRowsOptions;
+    expect(() => insertRows(new FakeServer(), options)).toThrow(message);
+    expect(() => insertRows(new FakeServer(), options)).toThrow(expect.objectContaining({ code }));
+  });
+
+  it.each([[undefined], [null], [{}], ["http://localhost:8123"]])(
+    "knows no transport in %j",
+    (given) => {
+      expect(() => insertRows(given as never, { table: "t" })).toThrow(
+        expect.objectContaining({ code: "SLUICE_ERR_CLICKHOUSE_TRANSPORT" }),
+      );
+    },
+  );
+});

@@ -1,0 +1,297 @@
+/**
+ * The ClickHouse sink: one insert, one block, one token per batch.
+ */
+import { type Clock, systemClock } from "../../clock.ts";
+import { refuseUnknown } from "../../core/validate.ts";
+import { isSluiceError, quote, rejected, retryable, SluiceError } from "../../errors.ts";
+import type { RowBatch, RowColumn } from "../../shapes/row-binary/row-batch.ts";
+import type { BatchId, Sink, WriteContext, WriteResult } from "../sink.ts";
+import { checkCreateTable, type CreateTableOptions } from "./create-table.ts";
+import { type ClickHouseFailure, classifyClickHouse, messageOf } from "./error-codes.ts";
+import { type TableName, type TableOption, tableName } from "./identifiers.ts";
+import { RetryAges } from "./retry-age.ts";
+import { checkSettings, pinnedSettings } from "./settings.ts";
+import type { Guarantee } from "./table-probe.ts";
+import { isMismatch, type TableState, TableStates } from "./table-state.ts";
+import { toTransport, type TransportLike } from "./to-transport.ts";
+import type { ClickHouseSettings, InsertRequest, Transport } from "./transport.ts";
+
+export type { Guarantee } from "./table-probe.ts";
+
+/** The options of `insertRows`. */
+export interface InsertRowsOptions {
+  /** The table: "events", "stats.events", or `{ database, table }`. */
+  readonly table: TableOption;
+  /** Creates the table from the columns of the rows if it is missing. Default false. */
+  readonly createTable?: boolean | CreateTableOptions | undefined;
+  /** Refuses to write where a batch that is sent again would be written twice. Default false. */
+  readonly strict?: boolean | undefined;
+  /** Lets the table have columns without a default that the rows do not write. Default false. */
+  readonly allowExtraColumns?: boolean | undefined;
+  /** Further settings of every insert, by ClickHouse's names; not those that the sink pins. */
+  readonly settings?: ClickHouseSettings | undefined;
+  /** Decides what a failure means. Default: `classifyClickHouse`. */
+  readonly classify?: ((error: unknown) => ClickHouseFailure) | undefined;
+  /** The time that retries age by. Default: `systemClock`. */
+  readonly clock?: Clock | undefined;
+}
+
+/** A sink that can tell in advance what it promises. */
+export interface ClickHouseSink extends Sink<RowBatch> {
+  /**
+   * Looks at the server and the table now, and not at the first insert. With columns, the table is
+   * created if it may be, and compared. Throws what stands in the way.
+   */
+  ready(options?: ReadyOptions): Promise<Guarantee>;
+}
+
+/** The options of `ready`. */
+export interface ReadyOptions {
+  readonly columns?: readonly RowColumn[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const OPTIONS: readonly string[] =
+  "table createTable strict allowExtraColumns settings classify clock".split(" ");
+
+/**
+ * Inserts batches of the `rows` shape into a table, each as one insert that forms one block.
+ *
+ * @example
+ * insertRows(createClient({ url }), { table: "stats.events", createTable: { orderBy: ["at"] } })
+ */
+export function insertRows(given: TransportLike, options: InsertRowsOptions): ClickHouseSink {
+  refuseUnknown(options, OPTIONS, "insertRows: ");
+  const { strict = false, allowExtraColumns = false, classify = classifyClickHouse } = options;
+  for (const [name, value] of Object.entries({ strict, allowExtraColumns })) {
+    if (typeof value === "boolean") continue;
+    throw optionError(`${name} must be a boolean; received ${quote(value)}`);
+  }
+  if (typeof classify !== "function") {
+    throw optionError(`classify must be a function; received ${quote(classify)}`);
+  }
+  const transport = toTransport(given);
+  const table = tableName("insertRows: table", options.table);
+  const createTable = checkCreateTable("insertRows: createTable", options.createTable);
+  const writer = new Writer({
+    transport,
+    table,
+    states: new TableStates({ transport, table, createTable, allowExtraColumns }),
+    strict,
+    settings: checkSettings("insertRows: settings", options.settings),
+    classify,
+    clock: options.clock ?? systemClock,
+  });
+  return {
+    check: (empty) => {
+      if (isRowBatch(empty)) return;
+      throw optionError(`needs the rows shape; received a batch that is ${quote(empty)}`);
+    },
+    releases: true,
+    write: (batch, context) => writer.write(batch, context),
+    ready: (readyOptions) => writer.ready(readyOptions),
+  };
+}
+
+const isRowBatch = (batch: unknown): boolean =>
+  typeof batch === "object" &&
+  batch !== null &&
+  ["columns", "chunks"].every((name) => Array.isArray((batch as Record<string, unknown>)[name]));
+
+const optionError = (message: string): SluiceError =>
+  new SluiceError("SLUICE_ERR_CLICKHOUSE_OPTION", `insertRows: ${message}`);
+
+interface WriterParts {
+  readonly transport: Transport;
+  readonly table: TableName;
+  readonly states: TableStates;
+  readonly strict: boolean;
+  readonly settings: ClickHouseSettings;
+  readonly classify: (error: unknown) => ClickHouseFailure;
+  readonly clock: Clock;
+}
+
+class Writer {
+  readonly #parts: WriterParts;
+  readonly #ages = new RetryAges();
+  #warned = false;
+
+  constructor(parts: WriterParts) {
+    this.#parts = parts;
+  }
+
+  async ready({ columns, signal }: ReadyOptions = {}): Promise<Guarantee> {
+    const { states, strict } = this.#parts;
+    const options = { signal: signal ?? new AbortController().signal };
+    const guarantee =
+      columns === undefined
+        ? await states.guarantee(options)
+        : (await states.get(columns, options)).guarantee;
+    const weakness = this.#weakness(guarantee);
+    if (strict && weakness !== undefined) throw weakness;
+    return guarantee;
+  }
+
+  async write(batch: RowBatch, context: WriteContext<RowBatch>): Promise<WriteResult> {
+    const token = tokenOf(context.id);
+    const state = await this.#look(batch, context, token);
+    this.#refuseWeak(state.guarantee, context);
+    const { writer } = context.id;
+    const { clock } = this.#parts;
+    const past = this.#ages.past(writer, token, clock.now());
+    if (past !== undefined) this.#refuseOld(state.guarantee, past);
+    const sent = this.#ages.began(writer, token, clock.now());
+    try {
+      await this.#parts.transport.insert(this.#request(batch, context, state, token));
+    } catch (error) {
+      const failure = this.#classify(error);
+      this.#ages.failed(writer, sent, past === undefined, isAmbiguous(failure));
+      throw await this.#verdict(error, failure, batch, context, past !== undefined);
+    }
+    this.#ages.applied(writer, token);
+    return { statements: 1 };
+  }
+
+  /** The table as it is. Nothing was sent yet: whatever fails here left the batch unapplied. */
+  async #look(
+    batch: RowBatch,
+    { id, signal }: WriteContext<RowBatch>,
+    token: string,
+  ): Promise<TableState> {
+    try {
+      return await this.#parts.states.get(batch.columns, { signal });
+    } catch (error) {
+      if (isMismatch(error)) {
+        const known = this.#ages.past(id.writer, token, this.#parts.clock.now());
+        throw refuseWhole(error, known !== undefined);
+      }
+      const message = `${this.#at()}: the table cannot be looked at: ${shorten(error)}`;
+      const { retryAfterMs } = this.#classify(error);
+      throw retryable(message, { cause: error, ambiguous: false, retryAfterMs });
+    }
+  }
+
+  #request(
+    batch: RowBatch,
+    context: WriteContext<RowBatch>,
+    { guarantee, target, header, json }: TableState,
+    token: string,
+  ): InsertRequest {
+    const pinned = pinnedSettings({
+      rows: batch.rows,
+      token: guarantee.deduplication === "token" ? token : undefined,
+      json,
+      remainingMs: context.remainingMs(),
+    });
+    const known = Object.entries(pinned).filter(([name]) => guarantee.settings.has(name));
+    return {
+      ...target,
+      body: [...header, ...batch.chunks.map(({ bytes }) => bytes)],
+      settings: { ...this.#parts.settings, ...Object.fromEntries(known) },
+      signal: context.signal,
+    };
+  }
+
+  /** What the engine is told of a failed insert. */
+  async #verdict(
+    error: unknown,
+    failure: ClickHouseFailure,
+    batch: RowBatch,
+    context: WriteContext<RowBatch>,
+    hasPast: boolean,
+  ): Promise<SluiceError> {
+    const message = `${this.#at()}: ${shorten(error)}`;
+    const { outcome, ambiguous, retryAfterMs, schema } = failure;
+    const isWhole = outcome === "rejected" && context.id.part === undefined;
+    if (schema || isWhole) {
+      const mismatch = await this.#lookAgain(batch, context);
+      if (isMismatch(mismatch)) return refuseWhole(mismatch, hasPast);
+      if (mismatch !== undefined) return retryable(message, { cause: error, ambiguous: false });
+    }
+    // Halves have tokens of their own: they would land beside what an earlier attempt may have left.
+    if (outcome === "rejected" && ambiguous && hasPast) {
+      return retryable(message, { cause: error, ambiguous: false, retryAfterMs });
+    }
+    if (outcome === "rejected") return rejected(message, { cause: error, ambiguous });
+    return retryable(message, { cause: error, ambiguous, retryAfterMs });
+  }
+
+  /** Why the table is not right, or cannot be looked at; `undefined` if it is right. */
+  async #lookAgain(batch: RowBatch, { signal }: WriteContext<RowBatch>): Promise<unknown> {
+    const { states } = this.#parts;
+    states.forget();
+    try {
+      await states.get(batch.columns, { signal });
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  #classify(error: unknown): ClickHouseFailure {
+    if (!isSluiceError(error)) return this.#parts.classify(error);
+    const { disposition, ambiguous, retryAfterMs } = error; // from a transport that knows better
+    const outcome = disposition === "rejected" ? "rejected" : "retryable";
+    return { outcome, ambiguous, retryAfterMs, schema: false };
+  }
+
+  /** Says once what the server does not promise, or refuses to write without it. */
+  #refuseWeak(guarantee: Guarantee, { warn }: WriteContext<RowBatch>): void {
+    const weakness = this.#weakness(guarantee);
+    if (weakness === undefined) return;
+    if (this.#parts.strict) throw refuseWhole(weakness, true);
+    if (!this.#warned) warn(weakness);
+    this.#warned = true;
+  }
+
+  #weakness({ deduplication, reason, openViews }: Guarantee): SluiceError | undefined {
+    const weak = (why: string): SluiceError =>
+      new SluiceError("SLUICE_ERR_CLICKHOUSE_DEDUPLICATION", `${this.#at()}: ${why}`);
+    if (deduplication === "none") {
+      return weak(`a batch that is sent again is written twice: ${reason}`);
+    }
+    if (openViews.length === 0) return undefined;
+    const tables = openViews.map(quote).join(", ");
+    return weak(
+      `a batch that is sent again counts twice in ${tables}, which materialized views fill; remedy: give them a deduplication window too`,
+    );
+  }
+
+  /** A batch that the server may have forgotten is not sent again: nobody could tell it from a new one. */
+  #refuseOld(
+    { deduplication, maxRetryAgeMs, windowBlocks }: Guarantee,
+    { ageMs, otherInserts }: { readonly ageMs: number; readonly otherInserts: number },
+  ): void {
+    if (deduplication === "none") return;
+    const why =
+      ageMs > maxRetryAgeMs
+        ? `${Math.round(ageMs)} ms ago, and the table is trusted to remember it for ${maxRetryAgeMs} ms`
+        : otherInserts >= windowBlocks / 2
+          ? `${otherInserts} inserts ago, and the table remembers ${windowBlocks} blocks`
+          : undefined;
+    if (why === undefined) return;
+    const message = `${this.#at()}: the batch may have been applied ${why}; sent again it could be written twice`;
+    throw refuseWhole(new SluiceError("SLUICE_ERR_CLICKHOUSE_DEDUPLICATION", message), true);
+  }
+
+  #at(): string {
+    return `table ${quote(this.#parts.table.text)}`;
+  }
+}
+
+/** The same on every attempt, and of no other batch or part. */
+const tokenOf = ({ writer, seq, part }: BatchId): string =>
+  `${writer}:${seq}${part === undefined ? "" : `:${part}`}`;
+
+const isAmbiguous = ({ outcome, ambiguous }: ClickHouseFailure): boolean =>
+  outcome === "retryable" && ambiguous;
+
+const refuseWhole = (cause: SluiceError, ambiguous: boolean): SluiceError =>
+  rejected(cause.message, { cause, whole: true, ambiguous });
+
+/** A server's message may quote what it was sent. */
+function shorten(error: unknown): string {
+  const text = messageOf(error).trim();
+  const limit = 2_000;
+  return text.length <= limit ? text : `${text.slice(0, limit).toWellFormed()}…`;
+}

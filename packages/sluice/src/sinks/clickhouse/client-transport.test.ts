@@ -1,0 +1,94 @@
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { describe, expect, it } from "vitest";
+import { chdbTransport } from "./chdb-transport.ts";
+import { clientTransport, type ExecParams } from "./client-transport.ts";
+
+const { signal } = new AbortController();
+const request = (body: readonly Uint8Array[]) => ({
+  into: "`t` (`a`)",
+  structure: "`a` String",
+  format: "RowBinary" as const,
+  body,
+  settings: { async_insert: 0, insert_deduplication_token: "it's" },
+  signal,
+});
+
+/** A client that notes what it is asked and answers with `text`. */
+function fakeClient(text: string) {
+  const asked: (ExecParams & { body?: string })[] = [];
+  const answers: Readable[] = [];
+  const client = {
+    exec: async (params: ExecParams) => {
+      const { values } = params;
+      asked.push({ ...params, ...(values && { body: String(await buffer(values)) }) });
+      const stream = Readable.from([Buffer.from(text.slice(0, 5)), Buffer.from(text.slice(5))]);
+      answers.push(stream);
+      return { stream };
+    },
+  };
+  return { client, asked, answers };
+}
+
+describe("the transport of the official client", () => {
+  it("streams the body and reads the answer to its end", async () => {
+    const { client, asked, answers } = fakeClient("");
+    await clientTransport(client).insert(request([Buffer.from("ab"), Buffer.from("c")]));
+    expect(asked[0]).toMatchObject({
+      query: "INSERT INTO `t` (`a`) FORMAT RowBinary",
+      body: "abc",
+      clickhouse_settings: { async_insert: 0, wait_end_of_query: 1 },
+      abort_signal: signal,
+    });
+    expect(answers[0]?.readableEnded).toBe(true);
+  });
+
+  it("reads rows, whatever pieces they come in", async () => {
+    const { client, asked } = fakeClient('{"a":"é","b":"18446744073709551615"}\n{"a":"\\n"}\n');
+    const rows = await clientTransport(client).query("SELECT 1", { signal });
+    expect(rows).toEqual([{ a: "é", b: "18446744073709551615" }, { a: "\n" }]);
+    expect(asked[0]?.query).toBe("SELECT 1 FORMAT JSONEachRow");
+    const proxy = clientTransport(fakeClient("<html>").client);
+    await expect(proxy.query("SELECT 1", { signal })).rejects.toThrow(/not JSONEachRow/);
+  });
+
+  it("sends nothing for an attempt that was given up", async () => {
+    const { client, asked } = fakeClient("");
+    const gone = AbortSignal.abort(new Error("too late"));
+    const { insert } = clientTransport(client);
+    await expect(insert({ ...request([]), signal: gone })).rejects.toThrow("too late");
+    expect(asked).toHaveLength(0);
+  });
+
+  it("gives up an answer that does not end", async () => {
+    const controller = new AbortController();
+    const stream = new Readable({ read: () => undefined });
+    const transport = clientTransport({ exec: async () => ({ stream }) });
+    const asked = transport.query("SELECT 1", { signal: controller.signal });
+    await Promise.resolve();
+    controller.abort();
+    await expect(asked).rejects.toThrow("given up");
+    expect(stream.destroyed).toBe(true);
+  });
+});
+
+describe("the transport of chDB", () => {
+  it("sends rows within the statement, as base64", async () => {
+    const asked: string[] = [];
+    const transport = chdbTransport({
+      queryAsync: async (sql) => {
+        asked.push(sql);
+        return { text: () => "" };
+      },
+    });
+    await transport.insert(request([Buffer.from([0, 255]), Buffer.from([39])]));
+    expect(asked[0]).toBe(
+      "INSERT INTO `t` (`a`) SETTINGS async_insert = 0, insert_deduplication_token = 'it\\'s', max_query_size = 1073741824 SELECT * FROM format(RowBinary, '`a` String', base64Decode('AP8n'))",
+    );
+    const huge = { byteLength: 2 ** 30 } as Uint8Array;
+    await expect(transport.insert(request([huge]))).rejects.toMatchObject({
+      disposition: "rejected",
+      ambiguous: false,
+    });
+  });
+});

@@ -1,0 +1,83 @@
+/**
+ * Looks at a server and a table, and tells what can be promised there.
+ */
+import { tableRow, windowOf } from "./dedup-window.ts";
+import { stringLiteral, type TableName } from "./identifiers.ts";
+import { PINNED } from "./settings.ts";
+import type { RowFormat, StatementOptions, Transport } from "./transport.ts";
+import { openViews } from "./view-probe.ts";
+
+/** What a table on a server can be promised. */
+export interface Guarantee {
+  readonly version: string;
+  /** The table's engine; `undefined` where system.tables does not show it. */
+  readonly engine: string | undefined;
+  readonly format: RowFormat;
+  /** `token`: a batch that is sent again is recognised. `none`: it is written again. */
+  readonly deduplication: "token" | "none";
+  /** Why, and where it is `none`, the remedy. */
+  readonly reason: string;
+  /** Tables that materialized views fill from this one, and in which a batch sent again counts twice. */
+  readonly openViews: readonly string[];
+  /** How many inserted blocks the table remembers; 0 for none. */
+  readonly windowBlocks: number;
+  /** How long it remembers them, in milliseconds; Infinity where only their number counts. */
+  readonly windowMs: number;
+  /** A batch that may have been applied is not sent again when it is older than this. */
+  readonly maxRetryAgeMs: number;
+  /** Which of the settings that this library pins the server knows. */
+  readonly settings: ReadonlySet<string>;
+}
+
+/** However long a table remembers: an answer this late has other reasons than the network. */
+const MAX_RETRY_AGE_MS = 30 * 60_000;
+
+/** Looks at the server and the table. Throws what the transport throws. */
+export async function probeTable(
+  transport: Transport,
+  table: TableName,
+  options: StatementOptions,
+): Promise<Guarantee> {
+  const versions = await transport.query("SELECT version() AS version", options);
+  const settings = await namesIn(transport, "system.settings", PINNED, options);
+  const row = await tableRow(transport, table, options);
+  const engine = row === undefined ? undefined : String(row["engine"]);
+  const common = {
+    version: String(versions[0]?.["version"]),
+    engine,
+    // The setting came to be with the check of a header's types; older servers lack the format.
+    format: settings.has("input_format_with_types_use_header")
+      ? ("RowBinaryWithNamesAndTypes" as const)
+      : ("RowBinary" as const),
+    settings,
+  };
+  const window = await windowOf(transport, row, options);
+  const none = { windowBlocks: 0, windowMs: 0, maxRetryAgeMs: MAX_RETRY_AGE_MS, openViews: [] };
+  if (!settings.has("insert_deduplication_token")) {
+    const reason = `ClickHouse ${common.version} has no insert_deduplication_token; 22.2 and later have`;
+    return { ...common, ...none, deduplication: "none", reason };
+  }
+  if (window.blocks === 0) {
+    return { ...common, ...none, deduplication: "none", reason: window.reason };
+  }
+  return {
+    ...common,
+    deduplication: "token",
+    reason: window.reason,
+    openViews: await openViews(transport, table, options),
+    windowBlocks: window.blocks,
+    windowMs: window.ms,
+    maxRetryAgeMs: Math.min(window.ms / 2, MAX_RETRY_AGE_MS),
+  };
+}
+
+async function namesIn(
+  transport: Transport,
+  from: string,
+  names: readonly string[],
+  options: StatementOptions,
+): Promise<ReadonlySet<string>> {
+  const list = names.map(stringLiteral).join(", ");
+  const rows = await transport.query(`SELECT name FROM ${from} WHERE name IN (${list})`, options);
+  return new Set(rows.map((row) => String(row["name"])));
+}
