@@ -9,6 +9,7 @@ const run = promisify(execFile);
 
 const OUTPUT: Readonly<Record<string, string>> = {
   "list-to-function.js": "one write of 3: alpha, beta, gamma\n",
+  "rows-to-clickhouse.js": "2 rows, 1 insert, deduplication by token\n",
   "usage-to-postgres.js": "10000 items, 3 entries, 1 batch\n",
 };
 

@@ -153,7 +153,7 @@ export function quote(value: unknown): string {
 
 /** What went wrong, in words, whatever was thrown. */
 export const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : quote(error);
+  error instanceof Error ? error.message : typeof error === "string" ? error : quote(error);
 
 function clip(text: string): string {
   const limit = 80;

@@ -3,11 +3,11 @@
  */
 import { type Clock, systemClock } from "../../clock.ts";
 import { refuseUnknown } from "../../core/validate.ts";
-import { isSluiceError, quote, rejected, retryable, SluiceError } from "../../errors.ts";
+import { isSluiceError, messageOf, quote, rejected, retryable, SluiceError } from "../../errors.ts";
 import type { RowBatch, RowColumn } from "../../shapes/row-binary/row-batch.ts";
 import type { BatchId, Sink, WriteContext, WriteResult } from "../sink.ts";
 import { checkCreateTable, type CreateTableOptions } from "./create-table.ts";
-import { type ClickHouseFailure, classifyClickHouse, messageOf } from "./error-codes.ts";
+import { type ClickHouseFailure, classifyClickHouse } from "./error-codes.ts";
 import { type TableName, type TableOption, tableName } from "./identifiers.ts";
 import { RetryAges } from "./retry-age.ts";
 import { checkSettings, pinnedSettings } from "./settings.ts";

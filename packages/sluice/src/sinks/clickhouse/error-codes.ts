@@ -3,6 +3,8 @@
  * those of src/Common/ErrorCodes.cpp.
  */
 
+import { messageOf } from "../../errors.ts";
+
 /** What a failure means. */
 export interface ClickHouseFailure {
   /** `retryable`: the batch may land later as it is. `rejected`: something in it is at fault. */
@@ -199,8 +201,3 @@ const property = (error: unknown, name: string): unknown =>
   typeof error === "object" && error !== null && name in error
     ? (error as Readonly<Record<string, unknown>>)[name]
     : undefined;
-
-/** The message of an error, or what was thrown in place of one. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
