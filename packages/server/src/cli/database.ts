@@ -25,7 +25,7 @@ export function withoutPassword(url: string): string {
   // Up to the last @, because a password that was not encoded may hold any character.
   return url
     .replace(/^([^:@/?#]*:\/\/[^:@/?#]*|[^:@/?#]+):(?!\/\/).*@/s, "$1:***@")
-    .replace(/([?&][^=&]*password=)[^&]*/gi, "$1***");
+    .replace(/([?&][^=&]*(?:password|token)=)[^&]*/gi, "$1***");
 }
 
 async function openEmbedded(): Promise<Database> {

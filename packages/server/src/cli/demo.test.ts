@@ -1,6 +1,7 @@
 import { PassThrough } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
+import { runDemo } from "./demo.ts";
 import type { Io } from "./io.ts";
 import { main } from "./main.ts";
 
@@ -15,8 +16,12 @@ interface Process {
   readonly stderr: () => string;
 }
 
-/** Starts the command line on streams of its own, with the embedded database. */
+/** Starts the command line on streams of its own, with the embedded databases. */
 function start(...argv: string[]): Process {
+  return startWith((io) => main(argv, io));
+}
+
+function startWith(run: (io: Io) => Promise<number>): Process {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
   let interrupt = (): void => undefined;
   const io: Io = {
@@ -29,7 +34,7 @@ function start(...argv: string[]): Process {
       return () => undefined;
     },
   };
-  const exitCode = main(argv, io);
+  const exitCode = run(io);
   const textOf = (stream: PassThrough): string => String(stream.read() ?? "");
   return {
     stdin,
@@ -41,7 +46,7 @@ function start(...argv: string[]): Process {
 }
 
 const line = (host: string, request: string, status: number): string =>
-  `${host} - - [17/May/2015:10:05:03 +0200] "${request}" ${status} 1\n`;
+  `${host} - - [17/May/2015:10:05:03 +0200] "${request}" ${status} 7 "-" "é"\n`;
 
 const LOG =
   line("one", "GET /a/b HTTP/1.1", 200) +
@@ -57,6 +62,15 @@ test("a log lands, is verified, and --json is one object", { timeout: TIMEOUT_MS
   expect(await run.exitCode).toBe(0);
   const report: unknown = JSON.parse(run.stdout());
   expect(report).toMatchObject({ events: 4, skipped: 2, clients: 3, verified: true });
+  expect(report).toHaveProperty("systems.accessRows", {
+    items: 4,
+    batches: 1,
+    bytes: expect.any(Number),
+    committed: 4,
+    deadLettered: 0,
+    dropped: 0,
+    unknown: 0,
+  });
   const stderr = run.stderr();
   expect(stderr).toContain("line 5 does not start with a host");
   expect(stderr).toContain("line 7 was refused");
@@ -66,9 +80,13 @@ test("generated traffic lands and the summary says so", { timeout: TIMEOUT_MS },
   const run = start("demo", "--events", "1500", "--seed", "3");
   expect(await run.exitCode).toBe(0);
   const summary = run.stdout();
-  expect(summary).toContain("Replayed generated traffic (seed 3) into embedded PostgreSQL");
+  expect(summary).toContain(
+    "Replayed generated traffic (seed 3) into embedded PostgreSQL and embedded",
+  );
   expect(summary).toMatch(/requests +1,500 +of /);
-  expect(summary.match(/✓/g)).toHaveLength(3);
+  expect(summary).toMatch(/log rows +1,500 +written as they came: 1 batch, [\d,]+ bytes\n/);
+  expect(summary).toMatch(/✓ access_log +1,500 rows as counted\n/);
+  expect(summary.match(/✓/g)).toHaveLength(4);
   expect(run.stderr()).toBe("");
 });
 
@@ -81,7 +99,36 @@ test("SIGINT drains what was read and sums it up", { timeout: TIMEOUT_MS }, asyn
   );
   run.interrupt();
   expect(await run.exitCode).toBe(130);
-  expect(JSON.parse(run.stdout())).toMatchObject({ events: 4, verified: true });
+  expect(JSON.parse(run.stdout())).toMatchObject({
+    events: 4,
+    systems: { accessRows: { committed: 4 } },
+    verified: true,
+  });
+});
+
+test("without chDB the rest lands, and the demo says so", { timeout: TIMEOUT_MS }, async () => {
+  const absent = Object.assign(new Error("no chdb"), { code: "ERR_MODULE_NOT_FOUND" });
+  const options = { help: false, json: true, postgres: undefined, clickhouse: undefined };
+  const run = startWith((io) =>
+    runDemo({ ...options, traffic: { events: 10, seed: 1 } }, io, () => Promise.reject(absent)),
+  );
+  expect(await run.exitCode).toBe(0);
+  const skipped = expect.stringMatching(/^the access log is left out, .*`npm install chdb`/);
+  expect(JSON.parse(run.stdout())).toMatchObject({
+    events: 10,
+    systems: { clientStats: { committed: 30 }, accessRows: { items: 0, bytes: 0, skipped } },
+    verified: true,
+  });
+  expect(run.stderr()).toMatch(/^sluice: the access log is left out, .*`npm install chdb`.*\n$/);
+});
+
+test("a ClickHouse that cannot be used ends in one line", { timeout: TIMEOUT_MS }, async () => {
+  const run = start("demo", "--events", "1", "--clickhouse", "http://u:secret@127.0.0.1:1");
+  expect(await run.exitCode).toBe(1);
+  expect(run.stdout()).toBe("");
+  expect(run.stderr()).toMatch(
+    /^sluice: cannot use the database "http:\/\/u:\*\*\*@127\.0\.0\.1:1": .*ECONNREFUSED.*\n$/,
+  );
 });
 
 test("a corrupt log ends in one line and exit code 2", { timeout: TIMEOUT_MS }, async () => {

@@ -9,7 +9,8 @@ test("what is printed cannot control the terminal", () => {
 });
 
 test("every error has a message of one line", () => {
-  expect(messageOf(new Error("a\nb"))).toBe("a\\u{a}b");
+  expect(messageOf(new Error("a\tb"))).toBe("a\\u{9}b");
+  expect(messageOf(new Error("two:\n  one\r\n  two\n"))).toBe("two: one; two");
   expect(messageOf(new RangeError(""))).toBe("RangeError");
   expect(messageOf(Object.assign(new Error(""), { code: "ECONNREFUSED" }))).toBe("ECONNREFUSED");
   expect(messageOf(new AggregateError([new Error("refused"), new Error("b")]))).toBe("refused");
@@ -24,6 +25,8 @@ test.each([
   ["postgres://h/d?password=secret&sslmode=require", "postgres://h/d?password=***&sslmode=require"],
   ["postgres://h/d?user=u&sslpassword=secret", "postgres://h/d?user=u&sslpassword=***"],
   ["mysql://u:secret@h", "mysql://u:***@h"],
+  ["http://u:se/cr@et@h:8123/d", "http://u:***@h:8123/d"],
+  ["https://h:8443/?access_token=secret&x=1", "https://h:8443/?access_token=***&x=1"],
   ["u:secret@h", "u:***@h"],
 ])("%s is shown as %s", (url, shown) => {
   expect(withoutPassword(url)).toBe(shown);

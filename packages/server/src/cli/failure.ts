@@ -37,5 +37,13 @@ export function messageOf(error: unknown): string {
   }
   if (!(error instanceof Error)) return printable(String(error));
   const code = "code" in error && typeof error.code === "string" ? error.code : error.name;
-  return printable(error.message === "" ? code : error.message);
+  return printable(error.message.trim() === "" ? code : joinLines(error.message));
+}
+
+/** The lines of a list after its colon, or of any other text, as one. */
+function joinLines(text: string): string {
+  return text
+    .trim()
+    .replace(/:\s*[\r\n]\s*/g, ": ")
+    .replace(/\s*[\r\n]\s*/g, "; ");
 }

@@ -15,11 +15,12 @@ Options:
 `;
 
 /** The text of `sluice demo --help`. */
-export const DEMO_HELP: string = `Replays web traffic through the client statistics of a gateway, and proves that what landed
-is what happened: every table is compared with an independent count of the same input.
+export const DEMO_HELP: string = `Replays web traffic through the client statistics and the access log of a gateway, and proves
+that what landed is what happened: every table is compared with an independent count of the
+same input.
 
 Usage:
-  sluice demo [--log FILE | --events N --seed N] [--postgres URL] [--json]
+  sluice demo [--log FILE | --events N --seed N] [--postgres URL] [--clickhouse URL] [--json]
 
 Traffic:
   --log FILE       an access log, common or combined format, plain or gzip; - reads standard
@@ -27,18 +28,25 @@ Traffic:
   --events N       without --log: how many requests to generate (default ${DEMO_DEFAULTS.events.toLocaleString("en")})
   --seed N         without --log: the same seed gives the same requests (default ${DEMO_DEFAULTS.seed})
 
-Database:
-  --postgres URL   a PostgreSQL server, as postgres://user:password@host:5432/database. Missing
-                   tables are created, existing counts are added to. Nobody else may write to
-                   these tables meanwhile, or the check will say so.
+Databases:
+  --postgres URL   for the statistics, a PostgreSQL server, as
+                   postgres://user:password@host:5432/database.
                    Without it: an embedded PostgreSQL in memory, gone afterwards.
+  --clickhouse URL
+                   for the access log, a ClickHouse server from 18.16 on, as
+                   http://user:password@host:8123/database.
+                   Without it: chDB, an embedded ClickHouse, in a temporary directory, gone
+                   afterwards. Where chDB is missing the access log is left out, and the demo
+                   says so; \`npm install chdb\` adds it.
+  Missing tables are created, existing counts and rows are added to. Nobody else may write to
+  these tables meanwhile, or the check will say so.
 
 Output:
   --json           one JSON object on standard output, everything else on standard error
                    (through npm: npm start --silent -- --json)
   -h, --help       show this help
 
-Exit code: 0 verified, 1 not verified or the database failed, 2 wrong usage or unreadable log,
+Exit code: 0 verified, 1 not verified or a database failed, 2 wrong usage or unreadable log,
 130 interrupted (what had been read was drained and summed up).
 
 Examples:

@@ -32,9 +32,12 @@ test.each([[[]], [["--help"]], [["-h"]]])("sluice %j prints the help", async (ar
 test("sluice demo --help documents every option", async () => {
   const { exitCode, stdout } = await run("demo", "--help");
   expect(exitCode).toBe(0);
-  for (const option of ["--log", "--events", "--seed", "--postgres", "--json", "--help"]) {
+  const databases = ["--postgres", "--clickhouse"];
+  for (const option of ["--log", "--events", "--seed", ...databases, "--json", "--help"]) {
     expect(stdout).toContain(option);
   }
+  expect(stdout).toContain("`npm install chdb`");
+  expect(stdout.split("\n").filter((line) => line.length > 95)).toEqual([]);
 });
 
 test("sluice --version prints the version alone", async () => {

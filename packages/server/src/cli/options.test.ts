@@ -13,7 +13,13 @@ function failureOf(argv: readonly string[]): Failure {
 }
 
 const generated = { events: 20_000, seed: 1 };
-const plain = { help: false, json: false, postgres: undefined, traffic: generated };
+const plain = {
+  help: false,
+  json: false,
+  postgres: undefined,
+  clickhouse: undefined,
+  traffic: generated,
+};
 
 test.each([
   [[], plain],
@@ -25,6 +31,7 @@ test.each([
   [["--log", "-"], { ...plain, traffic: { log: "-" } }],
   [["--log=--odd"], { ...plain, traffic: { log: "--odd" } }],
   [["--postgres", "postgres://h/d"], { ...plain, postgres: "postgres://h/d" }],
+  [["--clickhouse", "http://h:8123/d"], { ...plain, clickhouse: "http://h:8123/d" }],
 ])("accepts %j", (argv, expected) => {
   expect(parseDemoOptions(argv)).toEqual(expected);
 });
@@ -42,6 +49,8 @@ describe("refuses and quotes", () => {
     [["--log", "a", "--seed", "3"], '--log "a" and --seed "3"'],
     [["--log"], "--log needs a value"],
     [["--log", ""], "--log needs a value"],
+    [["--clickhouse"], "--clickhouse needs a value"],
+    [["--clickhouse", "--json"], "--clickhouse needs a value"],
     [["--log", "--json"], "--log needs a value"],
     [["--json=yes"], '"yes"'],
     [["--colour"], '"--colour"'],

@@ -12,6 +12,8 @@ export interface DemoOptions {
   readonly json: boolean;
   /** URL of a real server; undefined for the embedded one. */
   readonly postgres: string | undefined;
+  /** The same for the rows of the access log. */
+  readonly clickhouse: string | undefined;
   readonly traffic: TrafficChoice;
 }
 
@@ -20,7 +22,7 @@ export const DEMO_DEFAULTS = { events: 20_000, seed: 1 } as const;
 
 const COMMAND = "sluice demo";
 const FLAGS = ["help", "json"];
-const VALUES = ["log", "events", "seed", "postgres"];
+const VALUES = ["log", "events", "seed", "postgres", "clickhouse"];
 
 /** Reads the command line after `sluice demo`. Throws a usage failure that quotes what is wrong. */
 export function parseDemoOptions(argv: readonly string[]): DemoOptions {
@@ -36,6 +38,7 @@ export function parseDemoOptions(argv: readonly string[]): DemoOptions {
     help: given.has("help"),
     json: given.has("json"),
     postgres: given.get("postgres"),
+    clickhouse: given.get("clickhouse"),
     traffic:
       log === undefined
         ? {
@@ -65,6 +68,7 @@ function readTokens(argv: readonly string[]): Map<string, string> {
       events: { type: "string" },
       seed: { type: "string" },
       postgres: { type: "string" },
+      clickhouse: { type: "string" },
     },
   });
   const given = new Map<string, string>();

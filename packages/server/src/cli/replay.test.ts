@@ -1,19 +1,33 @@
 import { expect, test } from "vitest";
 import type { TrafficEntry } from "../traffic/request.ts";
+import { type AccessRow, createRowTally } from "../traffic/row-tally.ts";
 import { createTally } from "../traffic/tally.ts";
 import { type Activity, createReplayCounts, replay, type ReplayTarget } from "./replay.ts";
+
+const REQUEST = {
+  method: "GET",
+  target: "/a/b",
+  status: 404,
+  bytes: 3,
+  referrer: "r",
+  userAgent: "u",
+};
 
 async function* entriesOf(...clients: string[]): AsyncGenerator<TrafficEntry> {
   for (const [index, client] of clients.entries()) {
     const line = index + 1;
     if (client === "") yield { line, malformed: "is nonsense" };
-    else yield { line, request: { client, at: line, method: "GET", target: "/a/b", status: 404 } };
+    else yield { line, request: { ...REQUEST, client, at: line * 1_000 } };
   }
 }
 
 const usageError = (): Error => Object.assign(new Error("too long"), { disposition: "usage" });
 
-async function replayed(clients: string[], refuse: (client: string) => Error | undefined) {
+async function replayed(
+  clients: string[],
+  refuse: (client: string) => Error | undefined,
+  log?: ReplayTarget["log"],
+) {
   const calls: (Activity | readonly string[])[] = [];
   const target: ReplayTarget = {
     async register(names) {
@@ -24,11 +38,12 @@ async function replayed(clients: string[], refuse: (client: string) => Error | u
       if (error !== undefined) throw error;
       calls.push(activity);
     },
+    log,
   };
-  const [tally, counts] = [createTally(), createReplayCounts()];
+  const [tally, rowTally, counts] = [createTally(), createRowTally(), createReplayCounts()];
   const entries = entriesOf(...clients);
-  await replay({ entries, target, tally, counts, onProgress: () => undefined });
-  return { calls, tally, counts };
+  await replay({ entries, target, tally, rowTally, counts, onProgress: () => undefined });
+  return { calls, tally, rows: rowTally.sums.get("count()"), counts };
 }
 
 test("registers each client once, before its first request", async () => {
@@ -36,9 +51,9 @@ test("registers each client once, before its first request", async () => {
   const activity = { status: 404, cached: false, table: "a", operation: "GET", isError: true };
   expect(calls).toEqual([
     ["a", "b"],
-    { client: "a", at: 1, ...activity },
-    { client: "b", at: 2, ...activity },
-    { client: "a", at: 3, ...activity },
+    { client: "a", at: 1_000, ...activity },
+    { client: "b", at: 2_000, ...activity },
+    { client: "a", at: 3_000, ...activity },
   ]);
   expect([tally.requests, tally.clients]).toEqual([3, 2]);
 });
@@ -73,6 +88,34 @@ test("names the line of a refused request", async () => {
     client === "long" ? usageError() : undefined,
   );
   expect(counts.examples).toEqual([{ line: 2, reason: "was refused: too long" }]);
+});
+
+test("a row follows every request that was recorded, and no other", async () => {
+  const logged: AccessRow[] = [];
+  const { rows } = await replayed(
+    ["a", "", "long", "b"],
+    (client) => (client === "long" ? usageError() : undefined),
+    async (row) => void logged.push(row),
+  );
+  const row = { method: "GET", path: "/a/b", status: 404, bytes: 3, referrer: "r" };
+  expect(logged).toEqual([
+    { client: "a", at: 1, ...row, user_agent: "u" },
+    { client: "b", at: 4, ...row, user_agent: "u" },
+  ]);
+  expect(rows).toBe(2n);
+});
+
+test("a row that is refused is counted, and in no tally of rows", async () => {
+  const { tally, rows, counts } = await replayed(
+    ["a", "b"],
+    () => undefined,
+    ({ client }) => (client === "a" ? Promise.reject(usageError()) : Promise.resolve()),
+  );
+  expect([tally.requests, rows, counts.skipped]).toEqual([2, 1n, 1]);
+});
+
+test("without an access log nothing is counted for it", async () => {
+  expect((await replayed(["a"], () => undefined)).rows).toBe(0n);
 });
 
 test("any other error ends the replay", async () => {

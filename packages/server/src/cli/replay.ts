@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { type TrafficEntry, type TrafficRequest, tableOf } from "../traffic/request.ts";
+import { type AccessRow, accessRowOf, type RowTally } from "../traffic/row-tally.ts";
 import type { Tally } from "../traffic/tally.ts";
 
 /** One request as the client statistics take it. */
@@ -19,6 +20,8 @@ export interface ReplayTarget {
   register(clients: readonly string[]): Promise<void>;
   /** Accepts a request; rejects with `disposition: "usage"` where a name is not acceptable. */
   record(activity: Activity): Promise<void>;
+  /** Accepts a request that was recorded as a row of the access log; undefined where there is none. */
+  readonly log: ((row: AccessRow) => Promise<void>) | undefined;
 }
 
 /** What a replay has done so far. */
@@ -35,6 +38,8 @@ export interface ReplayOptions {
   readonly target: ReplayTarget;
   /** Is told about exactly the requests that were accepted. */
   readonly tally: Tally;
+  /** Is told about exactly the rows that were accepted. */
+  readonly rowTally: RowTally;
   /** Filled in as the replay goes, so that it can be read after a failure too. */
   readonly counts: ReplayCounts;
   /** Called after each chunk. */
@@ -63,7 +68,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
 }
 
 async function replayChunk(chunk: readonly TrafficEntry[], options: ReplayOptions): Promise<void> {
-  const { target, tally, counts } = options;
+  const { target, tally, rowTally, counts } = options;
   const names = new Set(
     chunk.flatMap((entry) => ("request" in entry ? [entry.request.client] : [])),
   );
@@ -80,6 +85,10 @@ async function replayChunk(chunk: readonly TrafficEntry[], options: ReplayOption
     try {
       await target.record(activityOf(entry.request));
       tally.add(entry.request);
+      if (target.log === undefined) continue;
+      const row = accessRowOf(entry.request);
+      await target.log(row);
+      rowTally.add(row);
     } catch (error) {
       if (!isUsageError(error)) throw error;
       skip(counts, entry.line, `was refused: ${error.message}`);

@@ -17,12 +17,21 @@ const summary: Summary = {
         dropped: 0,
         unknown: 0,
       },
+      accessRows: {
+        items: 6_000,
+        batches: 1,
+        bytes: 1_131_937,
+        committed: 6_000,
+        deadLettered: 0,
+        dropped: 0,
+        unknown: 0,
+      },
     },
     verified: true,
     elapsedMs: 1_500,
   },
   source: '"access.log"',
-  database: "embedded PostgreSQL",
+  databases: ["embedded PostgreSQL", "embedded ClickHouse"],
   interrupted: false,
   skippedExamples: [],
   verdicts: [
@@ -32,7 +41,9 @@ const summary: Summary = {
 };
 
 test("a verified run", () => {
-  expect(formatSummary(summary)).toBe(`Replayed "access.log" into embedded PostgreSQL
+  expect(
+    formatSummary(summary),
+  ).toBe(`Replayed "access.log" into embedded PostgreSQL and embedded ClickHouse
 
   requests     6,000  of 1,120 clients
   skipped          0  malformed or refused lines
@@ -41,6 +52,7 @@ test("a verified run", () => {
   statements       6
   saved        5,994  statements against one per request (99.9 %);
                       request, operation, table and last seen one by one: 24,000
+  log rows     6,000  written as they came: 1 batch, 1,131,937 bytes
   time        1.50 s  4,000 requests/s
 
   ✓ client_statistics  1,120 rows as counted
@@ -53,9 +65,10 @@ Verified: what landed is what happened.
 test("an interrupted run that lost something and could not read everything", () => {
   const { report } = summary;
   const clientStats = { ...report.systems.clientStats, unknown: 12 };
+  const accessRows = { ...report.systems.accessRows, batches: 2, deadLettered: 3 };
   const text = formatSummary({
     ...summary,
-    report: { ...report, verified: false, skipped: 7, systems: { clientStats } },
+    report: { ...report, verified: false, skipped: 7, systems: { clientStats, accessRows } },
     interrupted: true,
     skippedExamples: [{ line: 1_234, reason: "is too long" }],
     verdicts: [
@@ -69,11 +82,25 @@ test("an interrupted run that lost something and could not read everything", () 
     ],
   });
   expect(text).toMatch(/^Interrupted\./);
-  expect(text).toContain("  unknown         12  items that are not known to have landed\n");
+  expect(text).toContain("  unknown            12  items that are not known to have landed\n");
+  expect(text).toContain("  dead-lettered       3  log rows that are not known to have landed\n");
+  expect(text).toContain("written as they came: 2 batches, ");
   expect(text).toContain("  ✗ clients  5 differences in 3 rows\n");
   expect(text).toContain('      "a\\u{1b}": the row is missing\n      and 4 more\n');
   expect(text).toContain("Skipped 7 lines:\n  line 1,234 is too long\n  and 6 more\n");
   expect(text).toMatch(/NOT verified: what landed is not what happened\.\n$/);
+});
+
+test("a run without chDB says so, and what to do", () => {
+  const { report } = summary;
+  const accessRows = { ...report.systems.accessRows, items: 0, committed: 0, batches: 0, bytes: 0 };
+  const skipped = "the access log is left out; run `x`";
+  const systems = { ...report.systems, accessRows: { ...accessRows, skipped } };
+  const text = formatSummary({ ...summary, report: { ...report, systems } });
+  expect(text).toContain("  log rows         0  left out\n");
+  expect(text).toMatch(
+    /\n\nNote: the access log is left out; run `x`\.\n\nVerified, but for the access log: .*\n$/,
+  );
 });
 
 test("a run without requests", () => {

@@ -14,13 +14,28 @@ export interface SystemFigures {
   readonly unknown: number;
 }
 
+/** What the rows of the access log came to. */
+export interface RowFigures {
+  readonly items: number;
+  readonly batches: number;
+  /** Of the rows that landed, as they were sent. */
+  readonly bytes: number;
+  readonly committed: number;
+  readonly deadLettered: number;
+  readonly dropped: number;
+  readonly unknown: number;
+  /** Why there were none, and what to do about it. */
+  readonly skipped?: string;
+}
+
 /** The JSON form of a summary: a published format, so fields are only ever added. */
 interface DemoReport {
   /** Requests that were accepted. */
   readonly events: number;
   readonly skipped: number;
   readonly clients: number;
-  readonly systems: { readonly clientStats: SystemFigures };
+  readonly systems: { readonly clientStats: SystemFigures; readonly accessRows: RowFigures };
+  /** What landed is what happened, in every system that was not skipped. */
   readonly verified: boolean;
   readonly elapsedMs: number;
 }
@@ -29,7 +44,8 @@ interface DemoReport {
 export interface Summary {
   readonly report: DemoReport;
   readonly source: string;
-  readonly database: string;
+  /** Where it landed. */
+  readonly databases: readonly string[];
   readonly interrupted: boolean;
   readonly skippedExamples: ReplayCounts["examples"];
   readonly verdicts: readonly TableVerdict[];
@@ -40,16 +56,17 @@ const NAIVE_STATEMENTS = 4;
 
 /** Lays a summary out for people. */
 export function formatSummary(summary: Summary): string {
-  const { report, source, database, interrupted } = summary;
+  const { report, source, databases, interrupted } = summary;
   const heading = interrupted ? "Interrupted. Replayed what was read of" : "Replayed";
   return [
-    printable(`${heading} ${source} into ${database}`),
+    printable(`${heading} ${source} into ${databases.join(" and ")}`),
     "",
     ...formatFigures(report),
     "",
     ...formatVerdicts(summary.verdicts),
     "",
     ...formatSkipped(report.skipped, summary.skippedExamples),
+    ...formatLeftOut(report.systems.accessRows),
     formatConclusion(report),
     "",
   ].join("\n");
@@ -67,9 +84,14 @@ export function formatSkipped(
   return [`Skipped ${plural(skipped, "line")}:`, ...lines, ""];
 }
 
+function formatLeftOut({ skipped }: RowFigures): readonly string[] {
+  return skipped === undefined ? [] : [printable(`Note: ${skipped}.`), ""];
+}
+
 function formatFigures(report: DemoReport): readonly string[] {
   const { events, elapsedMs, systems } = report;
-  const { entries, batches, statements, deadLettered, dropped, unknown } = systems.clientStats;
+  const { clientStats, accessRows } = systems;
+  const { entries, batches, statements } = clientStats;
   const saved = events - statements;
   const naive = NAIVE_STATEMENTS * events;
   // Rounded down: 100 % would be none at all.
@@ -84,13 +106,26 @@ function formatFigures(report: DemoReport): readonly string[] {
     ["statements", count(statements), ""],
     ["saved", count(saved), `statements against one per request${share};`],
     ["", "", `request, operation, table and last seen one by one: ${count(naive)}`],
+    ["log rows", count(accessRows.committed), describeRows(accessRows)],
     ["time", `${(elapsedMs / 1_000).toFixed(2)} s`, `${count(perSecond)} requests/s`],
+    ...troubles(clientStats, "items"),
+    ...troubles(accessRows, "log rows"),
   ];
-  const trouble = { "dead-lettered": deadLettered, dropped, unknown };
-  for (const [name, items] of Object.entries(trouble)) {
-    if (items > 0) figures.push([name, count(items), "items that are not known to have landed"]);
-  }
   return alignRows(figures);
+}
+
+function describeRows({ batches, bytes, skipped }: RowFigures): string {
+  if (skipped !== undefined) return "left out";
+  return `written as they came: ${plural(batches, "batch")}, ${plural(bytes, "byte")}`;
+}
+
+function troubles(
+  { deadLettered, dropped, unknown }: SystemFigures | RowFigures,
+  noun: string,
+): readonly (readonly [name: string, figure: string, note: string])[] {
+  return Object.entries({ "dead-lettered": deadLettered, dropped, unknown })
+    .filter(([, items]) => items > 0)
+    .map(([name, items]) => [name, count(items), `${noun} that are not known to have landed`]);
 }
 
 function alignRows(rows: readonly (readonly [string, string, string])[]): readonly string[] {
@@ -116,11 +151,12 @@ export function formatVerdicts(verdicts: readonly TableVerdict[]): readonly stri
   });
 }
 
-function formatConclusion({ events, verified }: DemoReport): string {
+function formatConclusion({ events, verified, systems }: DemoReport): string {
   if (verified && events === 0) return "Nothing was replayed, and nothing landed.";
-  return verified
+  if (!verified) return "NOT verified: what landed is not what happened.";
+  return systems.accessRows.skipped === undefined
     ? "Verified: what landed is what happened."
-    : "NOT verified: what landed is not what happened.";
+    : "Verified, but for the access log: what landed is what happened.";
 }
 
 function count(value: number): string {
@@ -128,5 +164,6 @@ function count(value: number): string {
 }
 
 function plural(value: number, noun: string): string {
-  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+  const ending = value === 1 ? "" : noun.endsWith("h") ? "es" : "s";
+  return `${count(value)} ${noun}${ending}`;
 }

@@ -35,6 +35,34 @@ test("time never goes back, and every kind of answer occurs", () => {
   expect(new Set(requests.map(tableOf)).size).toBeGreaterThan(8);
 });
 
+test("answers have bodies where HTTP lets them, and clients keep their user agents", () => {
+  const bodies = (of: (request: (typeof requests)[number]) => boolean): number[] =>
+    requests.filter(of).map(({ bytes }) => bytes);
+  expect(new Set(bodies(({ status }) => status === 204 || status === 304))).toEqual(new Set([0]));
+  expect(new Set(bodies(({ method }) => method === "HEAD"))).toEqual(new Set([0]));
+  const pages = bodies(({ status, method }) => status === 200 && method === "GET");
+  expect(Math.min(...pages)).toBeGreaterThan(1_000);
+  expect(Math.max(...pages)).toBeLessThan(200_000);
+  const agents = new Map<string, string>();
+  for (const { client, userAgent } of requests) {
+    expect(agents.get(client) ?? userAgent).toBe(userAgent);
+    agents.set(client, userAgent);
+  }
+  expect(new Set(agents.values()).size).toBeGreaterThan(4);
+  expect([...agents.values()]).not.toContain("");
+});
+
+test("most requests of people come from a page, and no robot's does", () => {
+  const isRobot = ({ userAgent }: (typeof requests)[number]): boolean => /Bot|curl/.test(userAgent);
+  const people = requests.filter((request) => !isRobot(request));
+  const from = new Set(people.map(({ referrer }) => referrer));
+  expect(from.size).toBeGreaterThan(2);
+  expect(from).toContain("");
+  const linked = people.filter(({ referrer }) => referrer !== "").length;
+  expect(linked / people.length).toBeGreaterThan(0.7);
+  expect(new Set(requests.filter(isRobot).map(({ referrer }) => referrer))).toEqual(new Set([""]));
+});
+
 test("a weighted pick follows its weights", () => {
   const random = createRandom(1);
   const pick = createWeightedPick([1, 0, 3], (weight) => weight);

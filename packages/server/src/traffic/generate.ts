@@ -1,3 +1,4 @@
+import { createDetails } from "./generate-details.ts";
 import { createRandom, createWeightedPick, type Random } from "./random.ts";
 import type { TrafficRequest } from "./request.ts";
 
@@ -26,22 +27,31 @@ interface Route {
   readonly status: number;
   /** The share of answers that are 304. */
   readonly cached: number;
+  /** How many bytes its answer has on average. */
+  readonly bytes: number;
 }
 
 const ROUTES: readonly Route[] = [
-  { weight: 20, method: "GET", target: "/products/#", status: 200, cached: 0.2 },
-  { weight: 14, method: "GET", target: "/assets/app.#.js", status: 200, cached: 0.6 },
-  { weight: 12, method: "GET", target: "/search?q=#&page=1", status: 200, cached: 0 },
-  { weight: 10, method: "GET", target: "/", status: 200, cached: 0.1 },
-  { weight: 9, method: "GET", target: "/orders/#", status: 200, cached: 0.05 },
-  { weight: 7, method: "POST", target: "/orders", status: 201, cached: 0 },
-  { weight: 6, method: "POST", target: "/sessions", status: 200, cached: 0 },
-  { weight: 5, method: "PUT", target: "/carts/#", status: 200, cached: 0 },
-  { weight: 4, method: "PATCH", target: "/users/#/settings", status: 204, cached: 0 },
-  { weight: 3, method: "DELETE", target: "/carts/#/items/#", status: 204, cached: 0 },
-  { weight: 3, method: "GET", target: "/old-catalogue/#", status: 301, cached: 0 },
-  { weight: 2, method: "HEAD", target: "/health", status: 200, cached: 0 },
-  { weight: 1, method: "OPTIONS", target: "*", status: 204, cached: 0 },
+  { weight: 20, method: "GET", target: "/products/#", status: 200, cached: 0.2, bytes: 14_200 },
+  {
+    weight: 14,
+    method: "GET",
+    target: "/assets/app.#.js",
+    status: 200,
+    cached: 0.6,
+    bytes: 86_000,
+  },
+  { weight: 12, method: "GET", target: "/search?q=#&page=1", status: 200, cached: 0, bytes: 9_800 },
+  { weight: 10, method: "GET", target: "/", status: 200, cached: 0.1, bytes: 11_500 },
+  { weight: 9, method: "GET", target: "/orders/#", status: 200, cached: 0.05, bytes: 6_400 },
+  { weight: 7, method: "POST", target: "/orders", status: 201, cached: 0, bytes: 420 },
+  { weight: 6, method: "POST", target: "/sessions", status: 200, cached: 0, bytes: 310 },
+  { weight: 5, method: "PUT", target: "/carts/#", status: 200, cached: 0, bytes: 640 },
+  { weight: 4, method: "PATCH", target: "/users/#/settings", status: 204, cached: 0, bytes: 0 },
+  { weight: 3, method: "DELETE", target: "/carts/#/items/#", status: 204, cached: 0, bytes: 0 },
+  { weight: 3, method: "GET", target: "/old-catalogue/#", status: 301, cached: 0, bytes: 178 },
+  { weight: 2, method: "HEAD", target: "/health", status: 200, cached: 0, bytes: 0 },
+  { weight: 1, method: "OPTIONS", target: "*", status: 204, cached: 0, bytes: 0 },
 ];
 
 const FAILURES = [
@@ -65,16 +75,19 @@ export function* generateTraffic(
   );
   const pickRoute = createWeightedPick(ROUTES, (route) => route.weight);
   const pickFailure = createWeightedPick(FAILURES, (failure) => failure.weight);
+  const details = createDetails(options.seed, CLIENTS);
   let at = START_MS;
 
   for (let event = 0; event < options.events; event += 1) {
     // Independent arrivals are exponentially far apart.
     at += Math.round(-Math.log(1 - random()) * MEAN_GAP_MS);
-    const client = pickClient(random).name;
+    const { name: client, rank } = pickClient(random);
     const route = pickRoute(random);
     const failed = random() < FAILURE_SHARE;
     const status = failed ? pickFailure(random).status : answerOf(route, random);
-    yield { client, at, method: route.method, target: targetOf(route, random), status };
+    const { method, bytes } = route;
+    const request = { client, at, method, target: targetOf(route, random), status };
+    yield { ...request, ...details({ rank, method, status, bytes }) };
   }
 }
 

@@ -9,11 +9,13 @@ const DATE_AND_QUOTE = / \[(\d\d\/[A-Za-z]{3}\/\d{4}:[\d:]{8} [+-][\d:]{4,5})\] 
 const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/;
 const PROTOCOL = /^HTTP\/\d(?:\.\d+)?$/i;
 const PATH_OR_URL = /^(?:\/|[a-z][a-z0-9+.-]*:\/\/)/i;
-const STATUS_AND_BYTES = /^ (\d{3}) (?:\d+|-)(?: |$)/;
+const STATUS_AND_BYTES = /^ (\d{3}) (\d{1,15}|-)(?: |$)/;
+/** Stores keep seconds in 32 bits, and no log is from after 2106-02-07 06:28:15 UTC. */
+const END_OF_TIME_MS = 2 ** 32 * 1_000;
 
 /**
- * Reads one line of a common or combined access log (no line ending). What follows the byte
- * count is not looked at, so referrer and user agent may hold anything, or be cut off.
+ * Reads one line of a common or combined access log (no line ending). No referrer or user agent
+ * makes a line malformed: they may hold anything, be missing, or be cut off.
  */
 export function parseLine(line: string): ParsedLine {
   if (line.includes("\0")) return { malformed: "holds a NUL" };
@@ -33,6 +35,7 @@ export function parseLine(line: string): ParsedLine {
   }
   const at = parseLogDate(date[1] ?? "");
   if (at === undefined) return { malformed: "has a date that does not exist" };
+  if (at < 0 || at >= END_OF_TIME_MS) return { malformed: "has a date outside 1970 to 2106" };
 
   const quoted = afterHost.slice(date.index + date[0].length);
   const requestEnd = closingQuote(quoted);
@@ -45,7 +48,19 @@ export function parseLine(line: string): ParsedLine {
   const status = Number(figures[1]);
   if (status < 100 || status > 599) return { malformed: "has a status outside 100 to 599" };
 
-  return { request: { client, at, status, ...request } };
+  const bytes = figures[2] === "-" ? 0 : Number(figures[2]);
+  const [referrer, rest] = takeQuoted(quoted.slice(requestEnd + 1 + figures[0].length));
+  const [userAgent] = takeQuoted(rest.replace(/^ /, ""));
+  return { request: { client, at, status, ...request, bytes, referrer, userAgent } };
+}
+
+/** A quoted field at the start of a text, and what follows it; `-` and no field at all are empty. */
+function takeQuoted(text: string): readonly [field: string, rest: string] {
+  if (!text.startsWith('"')) return ["", ""];
+  const quoted = text.slice(1);
+  const end = closingQuote(quoted);
+  const field = end < 0 ? quoted : quoted.slice(0, end);
+  return [field === "-" ? "" : unescape(field), end < 0 ? "" : quoted.slice(end + 1)];
 }
 
 function closingQuote(text: string): number {

@@ -8,6 +8,12 @@ export interface TrafficRequest {
   /** The request target as the client sent it, query included. */
   readonly target: string;
   readonly status: number;
+  /** Bytes of the answer's body; 0 where the log has `-`. */
+  readonly bytes: number;
+  /** Where the client says it came from; empty where the log has `-` or no such field. */
+  readonly referrer: string;
+  /** What the client says it is; empty likewise. */
+  readonly userAgent: string;
 }
 
 /** What one line of traffic turned out to be; the reason of a malformed one is meant for people. */

@@ -11,6 +11,9 @@ const request = (fields: Partial<TrafficRequest>): TrafficRequest => ({
   method: "GET",
   target: "/t",
   status: 200,
+  bytes: 0,
+  referrer: "",
+  userAgent: "",
   ...fields,
 });
 

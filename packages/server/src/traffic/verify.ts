@@ -21,7 +21,7 @@ interface StoredRow {
 
 /** Whether a table holds what happened. */
 export interface TableVerdict {
-  readonly table: CheckedTable["name"];
+  readonly table: string;
   readonly verified: boolean;
   /** How many rows of the table were compared. */
   readonly rows: number;
