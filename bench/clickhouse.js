@@ -42,7 +42,14 @@ await client.command({
 
 const batcher = createRowBatcher(client, {
   table: "rows",
-  columns: { id: UInt32, total: UInt64, ratio: Float64, name: Text, at: DateTime, tags: ArrayOf(Text) },
+  columns: {
+    id: UInt32,
+    total: UInt64,
+    ratio: Float64,
+    name: Text,
+    at: DateTime,
+    tags: ArrayOf(Text),
+  },
   maxEntries: PER_INSERT,
   observe: () => undefined,
 });
@@ -67,7 +74,8 @@ async function measured(run) {
 }
 
 /** @param {readonly number[]} values */
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const median = (values) =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
 /** @type {{ ours: { wall: number, cpu: number }, theirs: { wall: number, cpu: number } }[]} */
 const rounds = [];
@@ -77,7 +85,10 @@ for (let round = -2; round < ROUNDS; round += 1) {
 }
 console.log(`${ROWS} rows of six columns, ${PER_INSERT} an insert, into clickhouse-server
 `);
-for (const [figure, goal] of /** @type {const} */ ([["wall", 3], ["cpu", 6]])) {
+for (const [figure, goal] of /** @type {const} */ ([
+  ["wall", 3],
+  ["cpu", 6],
+])) {
   const ratios = rounds.map((round) => round.theirs[figure] / round.ours[figure]);
   console.log(`${figure === "wall" ? "wall time" : "processor time of the client"}
   sluice                             ${median(rounds.map((round) => round.ours[figure])).toFixed(1)} ms

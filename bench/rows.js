@@ -2,7 +2,15 @@
  * What it costs to encode a row of six columns: against a straight line written by hand for these
  * columns, which only makes room, checks no value and keeps no boundaries, and against `JSON.stringify`.
  */
-import { Array as ArrayOf, DateTime, Float64, rows, String as Text, UInt32, UInt64 } from "sluice/clickhouse";
+import {
+  Array as ArrayOf,
+  DateTime,
+  Float64,
+  rows,
+  String as Text,
+  UInt32,
+  UInt64,
+} from "sluice/clickhouse";
 import { compare } from "./compare.js";
 
 const ROWS = 50_000;

@@ -84,12 +84,24 @@ function fieldsOf(columns: Columns): readonly RowField[] {
   });
 }
 
-const physicalColumns = (columns: Columns): readonly RowColumn[] =>
-  Object.entries(columns).flatMap(([name, { type, flat }]) =>
+function physicalColumns(columns: Columns): readonly RowColumn[] {
+  const physical = Object.entries(columns).flatMap(([name, { type, flat }]) =>
     flat === undefined
       ? { name, type }
       : flat.columns.map((part) => ({ name: `${name}.${part.name}`, type: part.type })),
   );
+  const names = new Set<string>();
+  for (const { name } of physical) {
+    if (names.has(name)) {
+      throw new SluiceError(
+        "SLUICE_ERR_OPTION_CONFLICT",
+        `rows: two columns would be named ${quote(name)}`,
+      );
+    }
+    names.add(name);
+  }
+  return physical;
+}
 
 type BatchOf = (chunks: readonly RowChunk[]) => RowBatch;
 

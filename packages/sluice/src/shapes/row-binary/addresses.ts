@@ -31,7 +31,7 @@ export function parseIPv6(text: string): readonly number[] | undefined {
   if (front === undefined || back === undefined) return undefined;
   const zeros = 8 - front.length - back.length;
   if (tail === undefined ? zeros !== 0 : zeros < 1) return undefined;
-  return [...front, ...new Array<number>(zeros).fill(0), ...back];
+  return [...front, ...Array.from({ length: zeros }, () => 0), ...back];
 }
 
 /** Groups of hexadecimal digits; the last two may be a dotted address where the text ends. */

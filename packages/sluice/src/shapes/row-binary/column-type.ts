@@ -27,7 +27,7 @@ export interface ColumnType<In = never, Out = unknown> {
 export type AnyColumnType = ColumnType<never, unknown>;
 
 /** Several columns of the table, each with a name of its own behind that of the column. */
-export interface FlatColumns<In = never, Out = unknown>
+interface FlatColumns<In = never, Out = unknown>
   extends Pick<ColumnType<In, Out>, "write" | "read"> {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
 }
@@ -36,7 +36,7 @@ export interface FlatColumns<In = never, Out = unknown>
  * Generates statements that write the variable `value`. Within them `w` is the writer, `b` its bytes
  * (a Uint8Array), `d` a DataView of them, `p` the place of the next byte, and `x` a scratch variable.
  */
-export type Inline = (value: string, code: CodeWriter) => string;
+type Inline = (value: string, code: CodeWriter) => string;
 
 /** What `Inline` may ask of the code around it. */
 export interface CodeWriter {
@@ -60,6 +60,22 @@ export class Refusal extends Error {
     this.expected = `${type} takes ${takes}`;
     this.received = received;
   }
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  "\0": "\\0",
+  "\b": "\\b",
+  "\t": "\\t",
+  "\n": "\\n",
+  "\f": "\\f",
+  "\r": "\\r",
+  "\\": "\\\\",
+};
+
+/** A name within a type, as ClickHouse writes it: it compares types as text. */
+export function quotedName(mark: "'" | "`", name: string): string {
+  const escaped = name.replace(/[\0\b\t\n\f\r\\]/g, (character) => ESCAPES[character] ?? character);
+  return `${mark}${escaped.replaceAll(mark, `\\${mark}`)}${mark}`;
 }
 
 /** A type of fixed width whose common values are written where `when` holds, by `put`. */

@@ -4,7 +4,7 @@
 import { quote } from "../../errors.ts";
 import { invalidOption } from "../../core/validate.ts";
 import { fieldOf } from "../field.ts";
-import { type AnyColumnType, type ColumnType, Refusal } from "./column-type.ts";
+import { type AnyColumnType, type ColumnType, quotedName, Refusal } from "./column-type.ts";
 import type { RowReader } from "./row-reader.ts";
 import type { RowWriter } from "./row-writer.ts";
 
@@ -31,9 +31,9 @@ export function checkType(where: string, of: unknown): void {
   }
 }
 
-/** A name as ClickHouse quotes it where it is not a plain identifier. */
+/** A name as ClickHouse writes it: plain identifiers stand alone, apart from a few keywords. */
 const nameOf = (name: string): string =>
-  /^[A-Za-z_]\w*$/.test(name) ? name : `\`${name.replace(/[\\`]/g, "\\$&")}\``;
+  /^(?!(?:all|distinct|from|select|table)$)[a-z_]\w*$/i.test(name) ? name : quotedName("`", name);
 
 /** A value of the type, or null; `undefined` counts as null, so the field may be left out. */
 export function Nullable<I, O>(of: ColumnType<I, O>): ColumnType<I | null | undefined, O | null> {
@@ -64,13 +64,14 @@ export function LowCardinality<I, O>(of: ColumnType<I, O>): ColumnType<I, O> {
 const isTyped = (value: unknown): value is ArrayLike<unknown> =>
   ArrayBuffer.isView(value) && !(value instanceof DataView);
 
-function ArrayType<I, O>(
-  of: ColumnType<I, O>,
-): ColumnType<readonly I[] | ArrayLike<I & number>, O[]> {
+/** A typed array, of numbers or bigints. */
+type Numbers<I> = ArrayLike<I & (number | bigint)>;
+
+function ArrayType<I, O>(of: ColumnType<I, O>): ColumnType<readonly I[] | Numbers<I>, O[]> {
   checkType("Array: the type", of);
   const type = `Array(${of.type})`;
   const write = writeOf(of);
-  const self: ColumnType<readonly I[] | ArrayLike<I & number>, O[]> = {
+  const self: ColumnType<readonly I[] | Numbers<I>, O[]> = {
     type,
     nullable: false,
     fixedBytes: of.fixedBytes ?? 0,
@@ -109,11 +110,18 @@ function readMany<Value>(from: RowReader, read: () => Value): Value[] {
 const isRecord = (value: unknown): value is object =>
   Object.prototype.toString.call(value) === "[object Object]";
 
-/** Pairs of a Map, or the fields of an object. Decoded as a Map; of equal keys all are kept there. */
+/** An object in place of a Map: only where keys can be text. */
+type Pairs<Key, Value> = [Key & string] extends [never]
+  ? never
+  : string extends Key
+    ? Readonly<Record<string, Value>>
+    : { readonly [Name in Key & string]?: Value };
+
+/** Pairs of a Map, or the fields of an object. Decoded as a Map, which keeps the last of equal keys. */
 function MapType<KI, KO, VI, VO>(
   key: ColumnType<KI, KO>,
   value: ColumnType<VI, VO>,
-): ColumnType<ReadonlyMap<KI, VI> | Readonly<Record<KI & string, VI>>, Map<KO, VO>> {
+): ColumnType<ReadonlyMap<KI, VI> | Pairs<KI, VI>, Map<KO, VO>> {
   checkType("Map: the key", key);
   checkType("Map: the value", value);
   const type = `Map(${key.type}, ${value.type})`;

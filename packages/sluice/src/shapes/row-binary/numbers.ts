@@ -40,7 +40,7 @@ const narrow = (v: string, signed: boolean, bits: number): string =>
 export type WholeNumber = bigint | number | string;
 
 /** The value as a bigint; `undefined` where it is no exact whole number. */
-export function wholeNumber(value: unknown): bigint | undefined {
+function wholeNumber(value: unknown): bigint | undefined {
   if (typeof value === "bigint") return value;
   if (typeof value === "number") return Number.isSafeInteger(value) ? BigInt(value) : undefined;
   if (typeof value !== "string" || value.length > 80 || !/^-?\d+$/.test(value)) return undefined;

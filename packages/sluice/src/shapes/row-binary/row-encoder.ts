@@ -80,7 +80,8 @@ ${columns.join("\n")}
     ...helpers: readonly unknown[]
   ) => EncodeRow;
   writer.spare = spare;
-  return make(writer, called, fieldOf, rowCheck(fields, where), refusal(fields, where));
+  const checkRow = rowCheck(fields, where);
+  return make(writer, called, fieldOf, checkRow, refusal(fields, where, checkRow));
 }
 
 export function loopingEncoder(
@@ -89,7 +90,7 @@ export function loopingEncoder(
   where: string,
 ): EncodeRow {
   const checkRow = rowCheck(fields, where);
-  const refuse = refusal(fields, where);
+  const refuse = refusal(fields, where, checkRow);
   const writes = fields.map(({ of }) => of.write as (value: unknown, to: RowWriter) => void);
   return (row) => {
     let index = -1;
@@ -141,6 +142,7 @@ function tried(of: AnyColumnType, value: unknown): unknown {
 function refusal(
   fields: readonly RowField[],
   where: string,
+  checkRow: (row: unknown) => void,
 ): (error: unknown, index: number, row: object) => never {
   return (thrown, index, row) => {
     const { name = "", of } = fields[index] ?? {};
@@ -149,6 +151,7 @@ function refusal(
     if (!(error instanceof Refusal)) throw thrown;
     const column = `${where}: column ${quote(name)} (${of?.type})`;
     const missing = index >= 0 && fieldOf(row, name) === undefined;
+    if (missing) checkRow(row); // perhaps it is there under a wrong name
     const received = missing ? "nothing: it is missing" : `received ${quote(error.received)}`;
     throw new SluiceError("SLUICE_ERR_ITEM_INVALID", `${column}: ${error.expected}; ${received}`);
   };

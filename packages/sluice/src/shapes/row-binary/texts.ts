@@ -11,7 +11,7 @@ import {
   parseIPv6,
   parseUuid,
 } from "./addresses.ts";
-import { type ColumnType, fixed, Refusal } from "./column-type.ts";
+import { type ColumnType, fixed, quotedName, Refusal } from "./column-type.ts";
 
 /** Text, or bytes: a String of ClickHouse is any bytes. */
 export type TextOrBytes = string | Uint8Array;
@@ -141,7 +141,7 @@ function enumOf<Name extends string>(
   }
   const byName = new Map<unknown, number>(pairs);
   const byValue = new Map(pairs.map(([name, value]) => [value, name as Name]));
-  const text = pairs.map(([name, value]) => `'${name.replace(/[\\']/g, "\\$&")}' = ${value}`);
+  const text = pairs.map(([name, value]) => `${quotedName("'", name)} = ${value}`);
   return fixed<Name, Name>({
     type: `Enum${bits}(${text.join(", ")})`,
     bytes: bits / 8,

@@ -143,7 +143,8 @@ export function DateTime64<Precision extends number>(
   if (!Number.isInteger(precision) || precision < 0 || precision > 9) {
     throw invalidOption("DateTime64: precision", "a whole number from 0 to 9", precision);
   }
-  if (timeZone !== undefined && !/^[\w+/-]{1,64}$/.test(timeZone)) {
+  const isZone = typeof timeZone === "string" && /^[\w+/-]{1,64}$/.test(timeZone);
+  if (timeZone !== undefined && !isZone) {
     throw invalidOption("DateTime64: timeZone", "the name of a time zone", timeZone);
   }
   type Out = Precision extends 0 | 1 | 2 | 3 ? Date : bigint;
