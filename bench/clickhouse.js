@@ -3,6 +3,8 @@
  * `insert` with JSONEachRow, which is given the same rows in the same numbers per insert. Wall time,
  * and the processor time of this process, in turns within one run.
  */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { createClient } from "@clickhouse/client";
 import {
   Array as ArrayOf,
@@ -65,8 +67,13 @@ async function theirs() {
   }
 }
 
+setFlagsFromString("--expose-gc");
+/** @type {() => void} */
+const collectGarbage = runInNewContext("gc");
+
 /** @param {() => Promise<void>} run */
 async function measured(run) {
+  collectGarbage(); // what the other left behind is not this one's to clear
   const [startedAt, cpu] = [performance.now(), process.cpuUsage()];
   await run();
   const { user, system } = process.cpuUsage(cpu);
@@ -79,7 +86,7 @@ const median = (values) =>
 
 /** @type {{ ours: { wall: number, cpu: number }, theirs: { wall: number, cpu: number } }[]} */
 const rounds = [];
-for (let round = -2; round < ROUNDS; round += 1) {
+for (let round = -4; round < ROUNDS; round += 1) {
   const both = { ours: await measured(ours), theirs: await measured(theirs) };
   if (round >= 0) rounds.push(both); // the first ones warm up
 }

@@ -29,6 +29,7 @@ import {
   sumLandings,
   undelivered,
 } from "./reports.ts";
+import { Room } from "./room.ts";
 import { race, receipt } from "./waits.ts";
 
 type Taken<Item, Batch> = (lane: Lane<Item, Batch>) => void;
@@ -40,6 +41,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   readonly #books: Books = openBooks();
   readonly #lanes: readonly [Lane<Item, Batch>, ...Lane<Item, Batch>[]];
   readonly #admission = new Admission<Item>();
+  readonly #room: Room;
   readonly #circuit: Circuit;
   readonly #emit: (event: UnnamedEvent) => void;
   #limits: Limits;
@@ -72,6 +74,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     };
     const others = Array.from({ length: parts.lanes - 1 }, (_, index) => lane(index + 1));
     this.#lanes = [lane(0), ...others];
+    this.#room = new Room(parts.name, this.#lanes, settings);
     this.#measured = this.#lanes[0].accumulator;
   }
 
@@ -166,6 +169,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const merged = mergeLimits(this.#limits, limits);
     this.#settings = resolveLimits(merged, this.#parts.shape.keyed);
     this.#limits = merged;
+    this.#room.forget();
     for (const lane of this.#lanes) lane.reconfigure();
     this.#admission.admit();
   }
@@ -194,9 +198,11 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     accumulator.measure(item);
     if (accumulator.addsEntries > 0) {
       this.#measured = accumulator;
-      this.#refuseTooLarge(accumulator);
-      if (!first && this.#admission.waiting > 0) return false;
-      if (!this.#fits(accumulator)) return false;
+      if (!this.#room.has(accumulator) || (!first && this.#admission.waiting > 0)) {
+        this.#room.refuseTooLarge(accumulator);
+        return false;
+      }
+      this.#room.take(accumulator);
       lane.extend();
     }
     this.#books.accepted += accumulator.addsItems;
@@ -225,7 +231,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   #overflow(item: Item, taken?: Taken<Item, Batch>): "taken" | "dropped" | "refused" {
     const { overflow } = this.#settings;
     this.#hurry(true);
-    if (overflow === "drop-oldest" && this.#fits(this.#measured, true)) {
+    if (overflow === "drop-oldest" && this.#room.wouldHave(this.#measured)) {
       while (this.#dropOldest()) {
         if (this.#offer(item, taken, true)) return "taken";
       }
@@ -248,28 +254,6 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
       (b.oldestAt ?? Infinity) < (a.oldestAt ?? Infinity) ? b : a,
     );
     return oldest.dropOldest(() => droppedError("newer items needed its room"));
-  }
-
-  #refuseTooLarge({ addsEntries, addsBytes }: Accumulator<Item, Batch>): void {
-    const { maxBufferedEntries, maxBufferedBytes } = this.#settings;
-    if (addsEntries <= maxBufferedEntries && addsBytes <= maxBufferedBytes) return;
-    throw new SluiceError(
-      "SLUICE_ERR_ITEM_TOO_LARGE",
-      `${this.name}: an item of ${addsEntries} entries and ${addsBytes} bytes can never fit: ` +
-        `maxBufferedEntries is ${maxBufferedEntries}, maxBufferedBytes is ${maxBufferedBytes}`,
-    );
-  }
-
-  /** Whether there is room, or would be if all that is gathered were `dropped`. */
-  #fits({ addsEntries, addsBytes }: Accumulator<Item, Batch>, dropped = false): boolean {
-    const { maxBufferedEntries, maxBufferedBytes } = this.#settings;
-    let entries = addsEntries;
-    let bytes = addsBytes;
-    for (const lane of this.#lanes) {
-      entries += lane.heldEntries - (dropped ? lane.accumulator.entries : 0);
-      bytes += lane.heldBytes - (dropped ? lane.accumulator.bytes : 0);
-    }
-    return entries <= maxBufferedEntries && bytes <= maxBufferedBytes;
   }
 
   #onRoom(): void {
