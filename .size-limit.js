@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 const limits = {
   ".": "16.5 kB",
   "./postgres": "8 kB",
-  "./client-stats": "21 kB",
+  "./client-stats": "21.5 kB",
   "./clickhouse": "30 kB",
   "./testing": "3 kB",
 };

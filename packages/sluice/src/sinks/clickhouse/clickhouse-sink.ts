@@ -128,7 +128,10 @@ class Writer {
         ? await states.guarantee(options)
         : (await states.get(columns, options)).guarantee;
     const weakness = this.#weakness(guarantee);
-    if (strict && weakness !== undefined) throw weakness;
+    if (strict && weakness !== undefined) {
+      states.forget();
+      throw weakness;
+    }
     return guarantee;
   }
 
@@ -239,7 +242,10 @@ class Writer {
   #refuseWeak(guarantee: Guarantee, { warn }: WriteContext<RowBatch>): void {
     const weakness = this.#weakness(guarantee);
     if (weakness === undefined) return;
-    if (this.#parts.strict) throw refuseWhole(weakness, true);
+    if (this.#parts.strict) {
+      this.#parts.states.forget(); // it may be given a window at any time
+      throw refuseWhole(weakness, true);
+    }
     if (!this.#warned) warn(weakness);
     this.#warned = true;
   }
