@@ -60,6 +60,41 @@ describe("the transport of the official client", () => {
     expect(asked).toHaveLength(0);
   });
 
+  it("keeps a server's whole message, where the client tells the status", async () => {
+    const asked: ExecParams[] = [];
+    const answers = [
+      { http_status_code: 200, text: "" },
+      { http_status_code: 500, text: "Code: 469. DB::Exception: (USA): while pushing to view v" },
+      { http_status_code: 502, text: "" },
+      { http_status_code: 200, text: "Code: 6. DB::Exception: late", code: "6" },
+    ];
+    const transport = clientTransport({
+      exec: async (params) => {
+        const { text = "", code, ...answer } = answers[asked.length] ?? {};
+        asked.push(params);
+        const response_headers = { "x-clickhouse-exception-code": code };
+        return { stream: Readable.from([Buffer.from(text)]), response_headers, ...answer };
+      },
+    });
+    await transport.command("SELECT 1", { signal });
+    await expect(transport.insert(request([]))).rejects.toThrow(/^Code: 469.*view v$/);
+    await expect(transport.insert(request([]))).rejects.toMatchObject({ status: 502 });
+    await expect(transport.insert(request([]))).rejects.toMatchObject({ code: "6" });
+    expect(asked.map((params) => params.ignore_error_response)).toEqual([
+      undefined,
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  it("leaves errors to a client that tells no status", async () => {
+    const { client, asked } = fakeClient("");
+    const transport = clientTransport(client);
+    for (let time = 0; time < 2; time += 1) await transport.insert(request([]));
+    expect(asked.map((params) => params.ignore_error_response)).toEqual([undefined, undefined]);
+  });
+
   it("gives up an answer that does not end", async () => {
     const controller = new AbortController();
     const stream = new Readable({ read: () => undefined });

@@ -13,11 +13,14 @@ export interface ExecParams {
   values?: Readable;
   clickhouse_settings?: object;
   abort_signal?: AbortSignal;
+  ignore_error_response?: boolean;
 }
 
 /** What `exec` resolves to: the answer, which holds its connection until it is read to its end. */
 export interface ExecResult {
   readonly stream: AnswerStream;
+  readonly http_status_code?: number | undefined;
+  readonly response_headers?: Readonly<Record<string, string | string[] | undefined>> | undefined;
 }
 
 /** The answer of a server. */
@@ -34,6 +37,9 @@ export interface AnswerStream extends AsyncIterable<unknown> {
  * that ends there, but refuse compressed bytes that end too early.
  */
 export function clientTransport(client: ClickHouseClient): Transport {
+  // The client ends a message at the first capitals in brackets, which may be words of a row. One that
+  // tells the status of an answer can leave the message to us.
+  let tellsStatus = false;
   const run = async (
     query: string,
     signal: AbortSignal,
@@ -41,14 +47,19 @@ export function clientTransport(client: ClickHouseClient): Transport {
     values?: Readable,
   ): Promise<string> => {
     signal.throwIfAborted(); // the client hears only of aborts to come
-    const { stream } = await client.exec({
+    const { stream, http_status_code, response_headers } = await client.exec({
       query,
       // The server answers when all is done, so that an error is never half an answer.
       clickhouse_settings: { ...settings, wait_end_of_query: 1 },
       abort_signal: signal,
       ...(values === undefined ? {} : { values }),
+      ...(tellsStatus ? { ignore_error_response: true } : {}),
     });
-    return readAll(stream, signal);
+    tellsStatus = http_status_code !== undefined;
+    const text = await readAll(stream, signal);
+    const code = response_headers?.["x-clickhouse-exception-code"];
+    if (code === undefined && isFine(http_status_code)) return text;
+    throw Object.assign(new Error(text), { code, status: http_status_code });
   };
   return {
     query: async (sql, { signal }) =>
@@ -70,6 +81,8 @@ export function clientTransport(client: ClickHouseClient): Transport {
     },
   };
 }
+
+const isFine = (status: number = 200): boolean => status >= 200 && status < 300;
 
 /** Reads an answer to its end, always: a connection goes back to its pool only then. */
 async function readAll(stream: AnswerStream, signal: AbortSignal): Promise<string> {

@@ -97,6 +97,14 @@ describe("classifyClickHouse", () => {
     expect(verdict(old(60, message))).toBe("retryable, ambiguous");
   });
 
+  it("does not take a row's own words for the server's", () => {
+    const row =
+      "Constraint `c` is violated. Column values: name = 'it\\'s: while pushing to view v'";
+    expect(verdict(inProcess(469, row))).toBe("rejected");
+    const view = `${row}: while pushing to view default.\`odd 'view\``;
+    expect(verdict(inProcess(469, view))).toBe("retryable, ambiguous");
+  });
+
   it("never rejects by a message that the client cut off at capitals in brackets", () => {
     // "Constraint `c` is violated. Expression: (NAME) …: while pushing to view": what follows is lost.
     const cut = answered(469, "NAME", "Constraint `c` is violated. Expression: ");

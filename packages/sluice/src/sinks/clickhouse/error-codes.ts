@@ -152,6 +152,9 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
   "ENETUNREACH",
 ]);
 
+/** Names and values as messages quote them: VIOLATED_CONSTRAINT shows the row's own words. */
+const QUOTED = /'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`/gs;
+
 /** Classifies what a transport threw. */
 export function classifyClickHouse(error: unknown): ClickHouseFailure {
   const code = serverCode(error);
@@ -159,7 +162,8 @@ export function classifyClickHouse(error: unknown): ClickHouseFailure {
   const known = CODES.get(code);
   const text = messageOf(error);
   // The table itself may have the rows by then.
-  if (known === undefined || /while pushing to view/i.test(text)) return AMBIGUOUS;
+  const said = code === 469 ? text.replace(QUOTED, "") : text;
+  if (known === undefined || /while pushing to view/i.test(said)) return AMBIGUOUS;
   const failure = known.unless?.find(([pattern]) => pattern.test(text))?.[1] ?? known.failure;
   const cut = failure.outcome === "rejected" && isCut(error, known.name);
   return cut ? AMBIGUOUS : failure;
