@@ -363,3 +363,42 @@ describe("the same code, another meaning", () => {
     expect(await held(name)).toMatchObject({ rows: 100, ids: 100 });
   });
 });
+
+describe("a bad row in a table of many partitions", () => {
+  it.each([
+    ["a sorting key", "ORDER BY toUInt32(name)"],
+    ["an index", "ORDER BY id"],
+  ])("that %s cannot take: nothing lands twice", async (what, order) => {
+    tables += 1;
+    const name = `events${tables}`;
+    const index = what === "an index" ? ", INDEX i toUInt32(name) TYPE minmax" : "";
+    await chdb.query(
+      `CREATE TABLE ${name} (id UInt32, value UInt32, name LowCardinality(String), note Nullable(String), tags Array(String)${index}) ENGINE = MergeTree PARTITION BY id % 10 ${order} SETTINGS non_replicated_deduplication_window = 10000`,
+    );
+    const { batcher, letters } = await open(name);
+    const rows = rowsOf(100).map((row) => ({ ...row, name: row.id === 77 ? "bad" : "7" }));
+    await batcher.insertMany(rows);
+    await batcher.close();
+    expect(letters.map(({ entry }) => entry)).toEqual([rows[77]]);
+    expect(await held(name)).toMatchObject({ rows: 99, ids: 99 });
+  });
+});
+
+describe("a constraint that comes between a lost answer and the next attempt", () => {
+  it("takes nothing apart: the rows may be there", async () => {
+    const name = await freshTable();
+    const { batcher, face: faulty, inserts } = await open(name, { deliveryTimeoutMs: 1_000 });
+    faulty.fault = async ({ query }) => {
+      if (!query.startsWith("INSERT")) return undefined;
+      const n = inserts().length;
+      if (n === 1) return "drop-after";
+      if (n === 2) await chdb.query(`ALTER TABLE ${name} ADD CONSTRAINT small CHECK value < 10`);
+      return undefined;
+    };
+    await batcher.insertMany(rowsOf(20));
+    await expect(batcher.flush()).rejects.toMatchObject({ report: { unknown: 20 } });
+    await batcher.close();
+    expect(new Set(inserts().map(({ token }) => token)).size).toBe(1);
+    expect(await held(name)).toMatchObject({ rows: 20, ids: 20 });
+  });
+});

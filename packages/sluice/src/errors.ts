@@ -20,6 +20,8 @@ export const ERRORS = {
   SLUICE_ERR_ADD_INCOMPLETE: "addMany() stopped before the last item.",
   SLUICE_ERR_SINK_RETRYABLE: "The sink failed in a way that may pass; the batch is tried again.",
   SLUICE_ERR_SINK_REJECTED: "The sink refused the batch for good and applied nothing of it.",
+  SLUICE_ERR_SINK_UNKNOWN:
+    "The sink gave up: the batch may have been applied, and sending it again is not safe.",
   SLUICE_ERR_WRITE_TIMEOUT: "An attempt took longer than writeTimeoutMs; its outcome is not known.",
   SLUICE_ERR_DELIVERY_REJECTED: "The entry was rejected by the sink and dead-lettered.",
   SLUICE_ERR_DELIVERY_EXPIRED: "deliveryTimeoutMs passed; nothing of the batch was applied.",
@@ -83,6 +85,7 @@ const DISPOSITIONS: readonly (readonly [prefix: string, disposition: Disposition
   ["SLUICE_ERR_SINK_RETRYABLE", "retryable"],
   ["SLUICE_ERR_WRITE_TIMEOUT", "retryable"],
   ["SLUICE_ERR_SINK_REJECTED", "rejected"],
+  ["SLUICE_ERR_SINK_UNKNOWN", "unknown"],
   ["SLUICE_ERR_DELIVERY_REJECTED", "rejected"],
   ["SLUICE_ERR_DELIVERY_EXPIRED", "expired"],
   ["SLUICE_ERR_DELIVERY_UNKNOWN", "unknown"],
@@ -135,6 +138,14 @@ export function retryable(message: string, details: ErrorDetails = {}): SluiceEr
  */
 export function rejected(message: string, details: ErrorDetails = {}): SluiceError {
   return new SluiceError("SLUICE_ERR_SINK_REJECTED", message, details);
+}
+
+/**
+ * Thrown by a sink: the batch may have been applied, now or earlier, and sending it again is not safe.
+ * It is not tried again but `unknown`.
+ */
+export function undecided(message: string, details: ErrorDetails = {}): SluiceError {
+  return new SluiceError("SLUICE_ERR_SINK_UNKNOWN", message, details);
 }
 
 /** Shows a received value in a message: quoted, typed where that helps, and never long. */

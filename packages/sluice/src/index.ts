@@ -27,6 +27,7 @@ export {
   rejected,
   retryable,
   SluiceError,
+  undecided,
 } from "./errors.ts";
 export type { DropReason, FlushReason, Observe, SluiceEvent } from "./events.ts";
 export {

@@ -192,6 +192,10 @@ export class Delivery<Batch, Entry> {
           whole: known.whole,
         };
       }
+      if (known?.disposition === "unknown") {
+        circuit.succeeded(leave);
+        return { kind: "unknown", error: known.cause ?? known };
+      }
       circuit.failed(leave, error);
       const mayHaveApplied = known?.disposition !== "usage" && (known?.ambiguous ?? true);
       ambiguous ||= mayHaveApplied;

@@ -1,11 +1,12 @@
 /**
  * The contract of a sink: where batches land.
  *
- * An attempt ends in one of four ways:
+ * An attempt ends in one of five ways:
  *   success    `write` resolves
  *   partial    `write` resolves with `rejected`: applied except for these entries
  *   retryable  `write` throws `retryable(…)`, or any error that is not classified
  *   rejected   `write` throws `rejected(…)`: nothing was applied, trying again is useless
+ *   unknown    `write` throws `undecided(…)`: applied or not, and trying again is not safe
  *
  * A batch is tried again with the same id, the same entries and the same order, whatever happened
  * to the attempt before. A sink that remembers ids can therefore apply each batch exactly once.

@@ -15,6 +15,11 @@ const answered = (code: number, type: string, message: string = type): Error =>
   Object.assign(new Error(message), { code: String(code), type });
 const unreachable = (): Error => Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
 
+const WINDOWED: ResultRow = {
+  engine: "MergeTree",
+  engine_full: "MergeTree ORDER BY id SETTINGS non_replicated_deduplication_window = 100",
+};
+
 /** A server that answers by the first pattern that a statement matches. */
 class FakeServer implements Transport {
   readonly statements: string[] = [];
@@ -24,10 +29,7 @@ class FakeServer implements Transport {
     { name: "id", type: "UInt8", default_type: "" },
     { name: "kind", type: "LowCardinality(Enum8('a' = 1, 'b' = 2))", default_type: "" },
   ];
-  table: ResultRow | undefined = {
-    engine: "MergeTree",
-    engine_full: "MergeTree ORDER BY id SETTINGS non_replicated_deduplication_window = 100",
-  };
+  table: ResultRow | undefined = WINDOWED;
   settings: readonly string[] = PINNED;
   others: (sql: string) => readonly ResultRow[] = () => [];
   fate: (n: number) => Error | Promise<never> | undefined = () => undefined;
@@ -301,6 +303,95 @@ describe("a failed insert", () => {
     await expect(sink.write(batch(), context())).rejects.toMatchObject(third);
   });
 
+  it("by a mistake in the settings is refused whole, at once", async () => {
+    const server = new FakeServer();
+    server.fate = () => answered(115, "UNKNOWN_SETTING");
+    const written = sinkOf(server).write(batch(), context());
+    await expect(written).rejects.toMatchObject({ disposition: "rejected", whole: true });
+  });
+
+  describe("that was refused, after one whose answer was lost", () => {
+    const poisoned = (definition: (sql: number) => string): FakeServer => {
+      const server = new FakeServer();
+      let looks = 0;
+      Object.defineProperty(server, "table", {
+        get: () => ({ ...WINDOWED, create_table_query: definition(++looks) }),
+      });
+      server.fate = (n) => (n === 1 ? new Error("lost") : answered(469, "VIOLATED_CONSTRAINT"));
+      return server;
+    };
+
+    it("is halved if the table is what it was: the first was refused as well", async () => {
+      const sink = sinkOf(poisoned(() => "CREATE TABLE events"));
+      await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+      const second = { disposition: "rejected", ambiguous: false };
+      await expect(sink.write(batch(), context())).rejects.toMatchObject(second);
+    });
+
+    it.each([
+      ["has changed", (look: number) => `CREATE TABLE events ${look}`],
+      ["does not show", () => ""],
+    ])("is not halved if the table %s: the first may have landed", async (_, definition) => {
+      const sink = sinkOf(poisoned(definition));
+      await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+      const second = { disposition: "retryable" };
+      await expect(sink.write(batch(), context())).rejects.toMatchObject(second);
+    });
+  });
+
+  describe("in a table of several partitions", () => {
+    const partitioned = (error: Error, without: readonly string[] = []): FakeServer => {
+      const server = new FakeServer();
+      server.table = { ...WINDOWED, partition_key: "toYYYYMM(at)" };
+      server.settings = PINNED.filter((name) => !without.includes(name));
+      server.fate = () => error;
+      return server;
+    };
+    const unsorted = answered(6, "CANNOT_PARSE_TEXT");
+    const DELAYED = "max_insert_delayed_streams_for_parallel_write";
+    const TOKEN = "insert_deduplication_token";
+
+    it.each([
+      ["is halved where the server commits all or none", unsorted, [], { disposition: "rejected" }],
+      [
+        "is sent whole again where some may have their rows",
+        unsorted,
+        [DELAYED],
+        { disposition: "retryable", ambiguous: true },
+      ],
+      [
+        "is given up as unknown where that would write those again",
+        unsorted,
+        [DELAYED, TOKEN],
+        { disposition: "unknown" },
+      ],
+      [
+        "is halved anywhere for what is checked before",
+        answered(469, "VIOLATED_CONSTRAINT"),
+        [DELAYED, TOKEN],
+        { disposition: "rejected" },
+      ],
+    ])("%s", async (_, error, without, expected) => {
+      const written = sinkOf(partitioned(error, without)).write(batch(), context());
+      await expect(written).rejects.toMatchObject(expected);
+    });
+  });
+
+  it.each([
+    ["again under its token", [], "retryable"],
+    [
+      "not again without one: the table has the rows already",
+      ["insert_deduplication_token"],
+      "unknown",
+    ],
+  ])("by a view that cannot take a row is sent %s", async (_, without, disposition) => {
+    const server = new FakeServer();
+    server.settings = PINNED.filter((name) => !without.includes(name));
+    server.fate = () => answered(6, "CANNOT_PARSE_TEXT", "Cannot parse: while pushing to view v");
+    const written = sinkOf(server).write(batch(), context());
+    await expect(written).rejects.toMatchObject({ disposition });
+  });
+
   it("may be judged by the user", async () => {
     const server = new FakeServer();
     server.fate = () => new Error("poison");
@@ -312,9 +403,7 @@ describe("a failed insert", () => {
 
 describe("a batch that may have been applied", () => {
   const tooOld = {
-    disposition: "rejected",
-    whole: true,
-    ambiguous: true,
+    disposition: "unknown",
     cause: { code: "SLUICE_ERR_CLICKHOUSE_DEDUPLICATION" },
   };
 
@@ -435,4 +524,44 @@ describe("insertRows", () => {
       );
     },
   );
+});
+
+describe("a look at the table that takes too long", () => {
+  it("ends before the attempt: nothing was sent, and that is known", async () => {
+    const server = new FakeServer();
+    const clock = manualClock();
+    server.others = () => [];
+    server.query = () => new Promise(() => undefined);
+    const written = sinkOf(server, { clock }).write(batch(), context());
+    const refused = expect(written).rejects.toMatchObject({
+      disposition: "retryable",
+      ambiguous: false,
+      message: expect.stringContaining("no answer within 24000 ms"),
+    });
+    await clock.advance(24_000);
+    await refused;
+    expect(server.inserts).toEqual([]);
+  });
+});
+
+describe("an attempt that fails long after the next began", () => {
+  it("does not make one forget that the batch may have landed", async () => {
+    const server = new FakeServer();
+    const clock = manualClock();
+    let fail: (error: Error) => void = () => undefined;
+    server.fate = (n) => {
+      if (n === 1) return new Promise<never>((_, reject) => (fail = reject));
+      return new Error("lost");
+    };
+    const sink = sinkOf(server, { clock });
+    const first = sink.write(batch(), context()).catch((error: unknown) => error);
+    await clock.settle();
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+    fail(unreachable());
+    await first;
+    await clock.advance(31 * 60_000);
+    const third = { disposition: "unknown" };
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(third);
+    expect(server.inserts).toHaveLength(2);
+  });
 });

@@ -3,15 +3,24 @@
  */
 import { type Clock, systemClock } from "../../clock.ts";
 import { refuseUnknown } from "../../core/validate.ts";
-import { isSluiceError, messageOf, quote, rejected, retryable, SluiceError } from "../../errors.ts";
+import { race } from "../../core/waits.ts";
+import {
+  isSluiceError,
+  messageOf,
+  quote,
+  rejected,
+  retryable,
+  SluiceError,
+  undecided,
+} from "../../errors.ts";
 import type { RowBatch, RowColumn } from "../../shapes/row-binary/row-batch.ts";
 import type { BatchId, Sink, WriteContext, WriteResult } from "../sink.ts";
 import { checkCreateTable, type CreateTableOptions } from "./create-table.ts";
 import { type ClickHouseFailure, classifyClickHouse } from "./error-codes.ts";
 import { type TableName, type TableOption, tableName } from "./identifiers.ts";
-import { RetryAges } from "./retry-age.ts";
+import { type Past, RetryAges } from "./retry-age.ts";
 import { checkSettings, pinnedSettings } from "./settings.ts";
-import type { Guarantee } from "./table-probe.ts";
+import { type Guarantee, hasViewTokens } from "./table-probe.ts";
 import { isMismatch, type TableState, TableStates } from "./table-state.ts";
 import { toTransport, type TransportLike } from "./to-transport.ts";
 import type { ClickHouseSettings, InsertRequest, Transport } from "./transport.ts";
@@ -136,42 +145,52 @@ class Writer {
   }
 
   async write(batch: RowBatch, context: WriteContext<RowBatch>): Promise<WriteResult> {
-    const token = tokenOf(context.id);
-    const state = await this.#look(batch, context, token);
-    this.#refuseWeak(state.guarantee, context);
+    const { transport, clock, states } = this.#parts;
     const { writer } = context.id;
-    const { clock } = this.#parts;
+    const token = tokenOf(context.id);
     const past = this.#ages.past(writer, token, clock.now());
+    if (past !== undefined) states.forget(); // it must still be what made sending again safe
+    const state = await this.#look(batch, context, past);
+    this.#refuseWeak(state.guarantee, context, past);
     if (past !== undefined) this.#refuseOld(state.guarantee, past);
-    const sent = this.#ages.began(writer, token, clock.now());
+    const sent = this.#ages.began(writer, token, clock.now(), state.guarantee.definition);
     try {
-      await this.#parts.transport.insert(this.#request(batch, context, state, token));
+      await transport.insert(this.#request(batch, context, state, token));
     } catch (error) {
       const failure = this.#classify(error);
-      this.#ages.failed(writer, sent, past === undefined, isAmbiguous(failure));
-      throw await this.#verdict(error, failure, batch, context, past !== undefined);
+      const verdict = await this.#verdict({ error, failure, batch, context, state, past });
+      this.#ages.ended(sent, verdict.ambiguous ? "ambiguous" : "not applied");
+      throw verdict.error;
     }
-    this.#ages.applied(writer, token);
+    this.#ages.ended(sent, "applied");
     return { statements: 1 };
   }
 
   /** The table as it is. Nothing was sent yet: whatever fails here left the batch unapplied. */
   async #look(
     batch: RowBatch,
-    { id, signal }: WriteContext<RowBatch>,
-    token: string,
+    context: WriteContext<RowBatch>,
+    past: Past | undefined,
   ): Promise<TableState> {
     try {
-      return await this.#parts.states.get(batch.columns, { signal });
+      return await this.#inTime(batch, context);
     } catch (error) {
-      if (isMismatch(error)) {
-        const known = this.#ages.past(id.writer, token, this.#parts.clock.now());
-        throw refuseWhole(error, known !== undefined);
-      }
+      if (isMismatch(error)) throw refuseWhole(error, past);
+      const failure = this.#classify(error);
+      const { retryAfterMs } = failure;
       const message = `${this.#at()}: the table cannot be looked at: ${shorten(error)}`;
-      const { retryAfterMs } = this.#classify(error);
       throw retryable(message, { cause: error, ambiguous: false, retryAfterMs });
     }
+  }
+
+  /** Gives up before the attempt does, which would not know that nothing was sent. */
+  async #inTime(batch: RowBatch, context: WriteContext<RowBatch>): Promise<TableState> {
+    const { states, clock } = this.#parts;
+    const { signal } = context;
+    const looking = states.get(batch.columns, { signal });
+    const timeoutMs = context.remainingMs() * 0.8;
+    if ((await race(clock, looking, timeoutMs, signal)) === "done") return looking;
+    throw new Error(`no answer within ${Math.round(timeoutMs)} ms`);
   }
 
   #request(
@@ -184,6 +203,7 @@ class Writer {
       rows: batch.rows,
       token: guarantee.deduplication === "token" ? token : undefined,
       json,
+      viewTokens: hasViewTokens(guarantee.settings),
       remainingMs: context.remainingMs(),
     });
     const known = Object.entries(pinned).filter(([name]) => guarantee.settings.has(name));
@@ -195,39 +215,48 @@ class Writer {
     };
   }
 
-  /** What the engine is told of a failed insert. */
-  async #verdict(
-    error: unknown,
-    failure: ClickHouseFailure,
-    batch: RowBatch,
-    context: WriteContext<RowBatch>,
-    hasPast: boolean,
-  ): Promise<SluiceError> {
-    const message = `${this.#at()}: ${shorten(error)}`;
-    const { outcome, ambiguous, retryAfterMs, schema } = failure;
-    const isWhole = outcome === "rejected" && context.id.part === undefined;
-    if (schema || isWhole) {
-      const mismatch = await this.#lookAgain(batch, context);
-      if (isMismatch(mismatch)) return refuseWhole(mismatch, hasPast);
-      if (mismatch !== undefined) return retryable(message, { cause: error, ambiguous: false });
+  /** What the engine is told of a failed insert, and whether that leaves open what it did. */
+  async #verdict(failed: Failed): Promise<{ error: SluiceError; ambiguous: boolean }> {
+    const { error: cause, failure, batch, context, state, past } = failed;
+    const { outcome, retryAfterMs, schema, early = false, lasting = false } = failure;
+    const message = `${this.#at()}: ${shorten(cause)}`;
+    const again = (ambiguous: boolean) => ({
+      error: retryable(message, { cause, ambiguous, retryAfterMs }),
+      ambiguous,
+    });
+    const isRejected = outcome === "rejected";
+    let definition: string | undefined;
+    if (schema || (isRejected && (past !== undefined || context.id.part === undefined))) {
+      const now = await this.#lookAgain(batch, context);
+      if (isMismatch(now)) return { error: refuseWhole(now, past), ambiguous: false };
+      if (now instanceof Error) return again(false);
+      definition = now.guarantee.definition;
     }
+    // Some partitions may have their rows, or the table when a view has not: only the same batch under
+    // the same token may follow, and where no token is heeded, nothing.
+    const isPartial = isRejected ? !early && !state.guarantee.atomic : failure.ambiguous && lasting;
+    if (isPartial && state.guarantee.deduplication === "none") {
+      return { error: undecided(message, { cause }), ambiguous: true };
+    }
+    if (isPartial) return again(true);
+    if (!isRejected && lasting) {
+      return { error: rejected(message, { cause, whole: true }), ambiguous: false };
+    }
+    if (!isRejected) return again(failure.ambiguous);
     // Halves have tokens of their own: they would land beside what an earlier attempt may have left.
-    if (outcome === "rejected" && ambiguous && hasPast) {
-      return retryable(message, { cause: error, ambiguous: false, retryAfterMs });
-    }
-    if (outcome === "rejected") return rejected(message, { cause: error, ambiguous });
-    return retryable(message, { cause: error, ambiguous, retryAfterMs });
+    // None has left anything if the table is the same that refused these rows now.
+    const isSame = definition !== undefined && definition !== "" && definition === past?.definition;
+    if (past !== undefined && (failure.ambiguous || !isSame)) return again(false);
+    return { error: rejected(message, { cause, ambiguous: false }), ambiguous: false };
   }
 
-  /** Why the table is not right, or cannot be looked at; `undefined` if it is right. */
-  async #lookAgain(batch: RowBatch, { signal }: WriteContext<RowBatch>): Promise<unknown> {
-    const { states } = this.#parts;
-    states.forget();
+  /** The table as it is now, or why it is not right or cannot be looked at. */
+  async #lookAgain(batch: RowBatch, context: WriteContext<RowBatch>): Promise<TableState | Error> {
+    this.#parts.states.forget();
     try {
-      await states.get(batch.columns, { signal });
-      return undefined;
+      return await this.#inTime(batch, context);
     } catch (error) {
-      return error;
+      return error instanceof Error ? error : new Error(messageOf(error));
     }
   }
 
@@ -239,12 +268,16 @@ class Writer {
   }
 
   /** Says once what the server does not promise, or refuses to write without it. */
-  #refuseWeak(guarantee: Guarantee, { warn }: WriteContext<RowBatch>): void {
+  #refuseWeak(
+    guarantee: Guarantee,
+    { warn }: WriteContext<RowBatch>,
+    past: Past | undefined,
+  ): void {
     const weakness = this.#weakness(guarantee);
     if (weakness === undefined) return;
     if (this.#parts.strict) {
       this.#parts.states.forget(); // it may be given a window at any time
-      throw refuseWhole(weakness, true);
+      throw refuseWhole(weakness, past);
     }
     if (!this.#warned) warn(weakness);
     this.#warned = true;
@@ -259,14 +292,14 @@ class Writer {
     if (openViews.length === 0) return undefined;
     const tables = openViews.map(quote).join(", ");
     return weak(
-      `a batch that is sent again counts twice in ${tables}, which materialized views fill; remedy: give them a deduplication window too`,
+      `a batch that is sent again does not count exactly once in ${tables}, which materialized views fill; remedy: give them a deduplication window too, on ClickHouse 24.1 or later`,
     );
   }
 
   /** A batch that the server may have forgotten is not sent again: nobody could tell it from a new one. */
   #refuseOld(
     { deduplication, maxRetryAgeMs, windowBlocks }: Guarantee,
-    { ageMs, otherInserts }: { readonly ageMs: number; readonly otherInserts: number },
+    { ageMs, otherInserts }: Past,
   ): void {
     if (deduplication === "none") return;
     const why =
@@ -277,7 +310,8 @@ class Writer {
           : undefined;
     if (why === undefined) return;
     const message = `${this.#at()}: the batch may have been applied ${why}; sent again it could be written twice`;
-    throw refuseWhole(new SluiceError("SLUICE_ERR_CLICKHOUSE_DEDUPLICATION", message), true);
+    const cause = new SluiceError("SLUICE_ERR_CLICKHOUSE_DEDUPLICATION", message);
+    throw undecided(message, { cause });
   }
 
   #at(): string {
@@ -289,11 +323,21 @@ class Writer {
 const tokenOf = ({ writer, seq, part }: BatchId): string =>
   `${writer}:${seq}${part === undefined ? "" : `:${part}`}`;
 
-const isAmbiguous = ({ outcome, ambiguous }: ClickHouseFailure): boolean =>
-  outcome === "retryable" && ambiguous;
+/** An attempt that failed, and what was known before it. */
+interface Failed {
+  readonly error: unknown;
+  readonly failure: ClickHouseFailure;
+  readonly batch: RowBatch;
+  readonly context: WriteContext<RowBatch>;
+  readonly state: TableState;
+  readonly past: Past | undefined;
+}
 
-const refuseWhole = (cause: SluiceError, ambiguous: boolean): SluiceError =>
-  rejected(cause.message, { cause, whole: true, ambiguous });
+/** Nothing of the batch can land; what an earlier attempt may have done stays open. */
+const refuseWhole = (cause: SluiceError, past: Past | undefined): SluiceError =>
+  past === undefined
+    ? rejected(cause.message, { cause, whole: true, ambiguous: false })
+    : undecided(cause.message, { cause });
 
 /** A server's message may quote what it was sent. */
 function shorten(error: unknown): string {

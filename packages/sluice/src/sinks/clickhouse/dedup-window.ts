@@ -20,7 +20,7 @@ export async function tableRow(
 ): Promise<ResultRow | undefined> {
   const where = database === undefined ? "currentDatabase()" : stringLiteral(database);
   const rows = await transport.query(
-    `SELECT engine, engine_full, dependencies_database, dependencies_table FROM system.tables WHERE database = ${where} AND name = ${stringLiteral(table)}`,
+    `SELECT engine, engine_full, create_table_query, partition_key, dependencies_database, dependencies_table FROM system.tables WHERE database = ${where} AND name = ${stringLiteral(table)}`,
     options,
   );
   return rows[0];

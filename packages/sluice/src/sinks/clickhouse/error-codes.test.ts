@@ -57,7 +57,7 @@ describe("classifyClickHouse", () => {
       252,
       "TOO_MANY_PARTS",
       "Too many partitions for single INSERT block (more than 100)",
-      "rejected",
+      "rejected, ambiguous",
     ],
     [
       241,

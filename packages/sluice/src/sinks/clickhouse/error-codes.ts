@@ -18,13 +18,20 @@ export interface ClickHouseFailure {
   readonly retryAfterMs?: number | undefined;
   /** The table may have changed: look at it again. */
   readonly schema: boolean;
+  /** `rejected`: raised before any partition is written, on any server. */
+  readonly early?: boolean | undefined;
+  /** `retryable`: it fails the same way until somebody mends the server. */
+  readonly lasting?: boolean | undefined;
 }
 
 const DATA: ClickHouseFailure = { outcome: "rejected", ambiguous: false, schema: false };
+const EARLY: ClickHouseFailure = { ...DATA, early: true };
 /** Refused this time, for a reason that need not be in the bytes themselves. */
 const DATA_NOW: ClickHouseFailure = { outcome: "rejected", ambiguous: true, schema: false };
 const SCHEMA: ClickHouseFailure = { outcome: "retryable", ambiguous: false, schema: true };
 const NOT_APPLIED: ClickHouseFailure = { outcome: "retryable", ambiguous: false, schema: false };
+/** Nobody but the one who deploys can mend it. */
+const MISTAKE: ClickHouseFailure = { ...NOT_APPLIED, lasting: true };
 const AMBIGUOUS: ClickHouseFailure = { outcome: "retryable", ambiguous: true, schema: false };
 const TOO_MANY_PARTS: ClickHouseFailure = { ...NOT_APPLIED, retryAfterMs: 5_000 };
 const BUSY: ClickHouseFailure = { ...NOT_APPLIED, retryAfterMs: 1_000 };
@@ -46,7 +53,8 @@ const table = (
 
 /** Codes that are not here are ambiguous. */
 const CODES: ReadonlyMap<number, Code> = new Map([
-  // Raised while the one block of a batch is parsed or checked, before any of it is written.
+  // Raised while the one block of a batch is parsed, checked or sorted. In a table of several
+  // partitions the first of them may be written by then, unless the server holds them back.
   ...table(DATA, {
     6: "CANNOT_PARSE_TEXT",
     19: "SIZE_OF_FIXED_STRING_DOESNT_MATCH",
@@ -69,12 +77,13 @@ const CODES: ReadonlyMap<number, Code> = new Map([
     407: "DECIMAL_OVERFLOW",
     441: "CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING",
     467: "CANNOT_PARSE_BOOL",
-    469: "VIOLATED_CONSTRAINT",
+    395: "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO",
     632: "UNEXPECTED_DATA_AFTER_PARSED_VALUE",
     675: "CANNOT_PARSE_IPV4",
     676: "CANNOT_PARSE_IPV6",
     691: "UNKNOWN_ELEMENT_OF_ENUM",
   }),
+  ...table(EARLY, { 469: "VIOLATED_CONSTRAINT" }),
   // The bytes end too early: as they are, or cut off on their way.
   ...table(DATA_NOW, {
     3: "UNEXPECTED_END_OF_FILE",
@@ -96,11 +105,10 @@ const CODES: ReadonlyMap<number, Code> = new Map([
     81: "UNKNOWN_DATABASE",
     218: "TABLE_IS_DROPPED",
   }),
+  ...table(MISTAKE, { 62: "SYNTAX_ERROR", 115: "UNKNOWN_SETTING" }),
   // Refused at the door.
   ...table(NOT_APPLIED, {
-    62: "SYNTAX_ERROR",
     73: "UNKNOWN_FORMAT",
-    115: "UNKNOWN_SETTING",
     164: "READONLY",
     192: "UNKNOWN_USER",
     193: "WRONG_PASSWORD",
@@ -129,7 +137,7 @@ const CODES: ReadonlyMap<number, Code> = new Map([
     {
       name: "TOO_MANY_PARTS",
       failure: TOO_MANY_PARTS, // the server merges too slowly: trying again at once makes it slower
-      unless: [[/Too many partitions for single INSERT block/i, DATA]],
+      unless: [[/Too many partitions for single INSERT block/i, { ...EARLY, ambiguous: true }]],
     },
   ],
   [
@@ -161,9 +169,12 @@ export function classifyClickHouse(error: unknown): ClickHouseFailure {
   if (code === undefined) return neverConnected(error, 0) ? NOT_APPLIED : AMBIGUOUS;
   const known = CODES.get(code);
   const text = messageOf(error);
+  if (known === undefined) return AMBIGUOUS;
   // The table itself may have the rows by then.
   const said = code === 469 ? text.replace(QUOTED, "") : text;
-  if (known === undefined || /while pushing to view/i.test(said)) return AMBIGUOUS;
+  if (/while pushing to view/i.test(said)) {
+    return { ...AMBIGUOUS, lasting: known.failure.outcome === "rejected" };
+  }
   const failure = known.unless?.find(([pattern]) => pattern.test(text))?.[1] ?? known.failure;
   const cut = failure.outcome === "rejected" && isCut(error, known.name);
   return cut ? AMBIGUOUS : failure;

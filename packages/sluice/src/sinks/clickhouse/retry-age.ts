@@ -3,20 +3,28 @@
  * batch that is sent again later than that is written twice.
  */
 
-/** A batch that was sent, and of which it is not known that it was not applied. */
-interface Sent {
+/** A batch that was sent. */
+export interface Sent {
+  readonly writer: string;
   readonly token: string;
   readonly since: number;
   /** How many inserts the sink had begun by then, this one included. */
   readonly inserts: number;
+  /** The table's definition by then. */
+  readonly definition: string;
+  /** Attempts whose end is not known yet. */
+  open: number;
+  /** An attempt has ended without telling whether it was applied. */
+  ambiguous: boolean;
 }
 
-/** What is known of a batch's earlier attempts. */
+/** What is known of a batch that may have been applied. */
 export interface Past {
-  /** How long ago the first of them began that may have been applied, in milliseconds. */
+  /** How long ago the first attempt began that may have been applied, in milliseconds. */
   readonly ageMs: number;
   /** How many other inserts this sink has begun since. */
   readonly otherInserts: number;
+  readonly definition: string;
 }
 
 /** Remembers, per writer, the one batch that may have been applied. */
@@ -27,33 +35,30 @@ export class RetryAges {
   /** What is known of attempts before this one; `undefined` if none may have been applied. */
   past(writer: string, token: string, now: number): Past | undefined {
     const sent = this.#sent.get(writer);
-    if (sent === undefined || sent.token !== token) return undefined;
-    return { ageMs: now - sent.since, otherInserts: this.#inserts - sent.inserts };
+    if (sent?.token !== token) return undefined;
+    const { since, inserts, definition } = sent;
+    return { ageMs: now - since, otherInserts: this.#inserts - inserts, definition };
   }
 
   /** An attempt begins: until its end is known, it may have been applied. */
-  began(writer: string, token: string, now: number): Sent {
-    const sent = this.#sent.get(writer);
-    if (sent?.token === token) return sent;
-    this.#inserts += 1;
-    const first = { token, since: now, inserts: this.#inserts };
-    this.#sent.set(writer, first);
-    return first;
-  }
-
-  /** The batch was applied. */
-  applied(writer: string, token: string): void {
-    if (this.#sent.get(writer)?.token === token) this.#sent.delete(writer);
-  }
-
-  /** An attempt failed; unless it was `ambiguous`, it was not applied. */
-  failed(writer: string, sent: Sent, isFirst: boolean, ambiguous: boolean): void {
-    const held = this.#sent.get(writer);
-    if (!ambiguous) {
-      // Attempts before this one that may have been applied still may.
-      if (isFirst && held === sent) this.#sent.delete(writer);
-    } else if (held === undefined) {
-      this.#sent.set(writer, sent);
+  began(writer: string, token: string, now: number, definition: string): Sent {
+    const known = this.#sent.get(writer);
+    if (known?.token === token) {
+      known.open += 1;
+      return known;
     }
+    this.#inserts += 1;
+    const inserts = this.#inserts;
+    const sent = { writer, token, since: now, inserts, definition, open: 1, ambiguous: false };
+    this.#sent.set(writer, sent);
+    return sent;
+  }
+
+  /** An attempt has ended, perhaps long after the next began. */
+  ended(sent: Sent, how: "applied" | "not applied" | "ambiguous"): void {
+    sent.open -= 1;
+    sent.ambiguous ||= how === "ambiguous";
+    const isSettled = how === "applied" || (sent.open === 0 && !sent.ambiguous);
+    if (isSettled && this.#sent.get(sent.writer) === sent) this.#sent.delete(sent.writer);
   }
 }

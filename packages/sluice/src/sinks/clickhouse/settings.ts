@@ -11,6 +11,8 @@ export interface InsertFacts {
   /** Absent where the server would not heed it. */
   readonly token: string | undefined;
   readonly json: boolean;
+  /** Whether views on this server get tokens of their own, so that two of them may fill one table. */
+  readonly viewTokens: boolean;
   /** What is left of the attempt, in milliseconds. */
   readonly remainingMs: number;
 }
@@ -23,6 +25,7 @@ export function pinnedSettings({
   rows,
   token,
   json,
+  viewTokens,
   remainingMs,
 }: InsertFacts): ClickHouseSettings {
   const oneBlock = Math.max(rows, BLOCK_ROWS);
@@ -35,7 +38,8 @@ export function pinnedSettings({
     insert_deduplicate: deduplicate ? 1 : 0,
     deduplicate_insert: deduplicate ? "enable" : "disable",
     deduplicate_insert_select: deduplicate ? "force_enable" : "disable",
-    deduplicate_blocks_in_dependent_materialized_views: 1,
+    deduplicate_blocks_in_dependent_materialized_views: viewTokens ? 1 : 0,
+    update_insert_deduplication_token_in_dependent_materialized_views: 1,
     materialized_views_ignore_errors: 0,
     ...(deduplicate ? { insert_deduplication_token: token } : {}),
     // One batch is one block: atomic within a partition, and one entry of the server's window.
@@ -50,6 +54,8 @@ export function pinnedSettings({
     input_format_max_block_wait_ms: 0,
     input_format_parallel_parsing: 0,
     max_insert_threads: 1,
+    // Of the parts of several partitions none is committed before all are written.
+    max_insert_delayed_streams_for_parallel_write: 10_000,
     // The header says which column is which, and the server holds its types against the table.
     input_format_with_names_use_header: 1,
     input_format_with_types_use_header: 1,
@@ -63,7 +69,7 @@ export function pinnedSettings({
 
 /** The names of all settings that are pinned, on any server. */
 export const PINNED: readonly string[] = Object.keys(
-  pinnedSettings({ rows: 1, token: "", json: true, remainingMs: 0 }),
+  pinnedSettings({ rows: 1, token: "", json: true, viewTokens: true, remainingMs: 0 }),
 );
 
 /** Set by the transport itself. */

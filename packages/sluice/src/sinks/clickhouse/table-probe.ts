@@ -4,7 +4,7 @@
 import { tableRow, windowOf } from "./dedup-window.ts";
 import { stringLiteral, type TableName } from "./identifiers.ts";
 import { PINNED } from "./settings.ts";
-import type { RowFormat, StatementOptions, Transport } from "./transport.ts";
+import type { ResultRow, RowFormat, StatementOptions, Transport } from "./transport.ts";
 import { openViews } from "./view-probe.ts";
 
 /** What a table on a server can be promised. */
@@ -17,6 +17,13 @@ export interface Guarantee {
   readonly deduplication: "token" | "none";
   /** Why, and where it is `none`, the remedy. */
   readonly reason: string;
+  /**
+   * Whether an insert that fails leaves nothing behind in the table: it has one partition, or the
+   * server commits those of an insert together.
+   */
+  readonly atomic: boolean;
+  /** The statement that would create the table, as far as the user may see it. */
+  readonly definition: string;
   /** Tables that materialized views fill from this one, and in which a batch sent again counts twice. */
   readonly openViews: readonly string[];
   /** How many inserted blocks the table remembers; 0 for none. */
@@ -49,6 +56,8 @@ export async function probeTable(
     format: settings.has("input_format_with_types_use_header")
       ? ("RowBinaryWithNamesAndTypes" as const)
       : ("RowBinary" as const),
+    atomic: isAtomic(row, settings),
+    definition: String(row?.["create_table_query"] ?? ""),
     settings,
   };
   const window = await windowOf(transport, row, options);
@@ -64,12 +73,26 @@ export async function probeTable(
     ...common,
     deduplication: "token",
     reason: window.reason,
-    openViews: await openViews(transport, table, options),
+    openViews: await openViews(transport, table, hasViewTokens(settings), options),
     windowBlocks: window.blocks,
     windowMs: window.ms,
     maxRetryAgeMs: Math.min(window.ms / 2, MAX_RETRY_AGE_MS),
   };
 }
+
+function isAtomic(row: ResultRow | undefined, settings: ReadonlySet<string>): boolean {
+  const engine = String(row?.["engine"]);
+  if (engine === "Distributed" || engine === "Buffer") return false;
+  if (settings.has("max_insert_delayed_streams_for_parallel_write")) return true;
+  return row !== undefined && String(row["partition_key"] ?? "") === "";
+}
+
+/**
+ * Whether views get tokens of their own. From 22.2 to 24.0 all views of an insert share its token, and
+ * where two fill one table, the rows of the second are lost (ClickHouse#59165).
+ */
+export const hasViewTokens = (settings: ReadonlySet<string>): boolean =>
+  settings.has("update_insert_deduplication_token_in_dependent_materialized_views");
 
 async function namesIn(
   transport: Transport,

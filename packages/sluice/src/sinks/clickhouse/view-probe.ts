@@ -14,10 +14,14 @@ type Named = Pick<TableName, "database" | "table">;
 /** No installation has more; whatever has, is not followed to its end. */
 const MAX_TABLES = 100;
 
-/** The tables that views fill from `table`, directly or not, and that would take a batch twice. */
+/**
+ * The tables that views fill from `table`, directly or not, and in which a batch that is sent again
+ * does not count exactly once; without `viewTokens`, all of them.
+ */
 export async function openViews(
   transport: Transport,
   table: Named,
+  viewTokens: boolean,
   options: StatementOptions,
 ): Promise<readonly string[]> {
   const open: string[] = [];
@@ -39,7 +43,7 @@ export async function openViews(
       const found = await tableRow(transport, target, options);
       if (found?.["engine"] === "Null") continue; // keeps nothing, and hands on
       const { blocks } = await windowOf(transport, found, options);
-      if (blocks === 0) open.push(`${target.database}.${target.table}`);
+      if (blocks === 0 || !viewTokens) open.push(`${target.database}.${target.table}`);
     }
   }
   return open.sort();
