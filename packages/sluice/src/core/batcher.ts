@@ -47,7 +47,7 @@ export interface Batcher<Item, Batch = unknown> {
    * first that is not accepted with `SLUICE_ERR_ADD_INCOMPLETE`, which carries `{ accepted }`, how many
    * were, in `report`, and the reason in `cause`.
    */
-  addMany(items: Iterable<Item>, options?: WaitOptions): Promise<void>;
+  addMany(items: Iterable<Item> | AsyncIterable<Item>, options?: WaitOptions): Promise<void>;
   /** Like `add`, and resolves once the item has landed. Rejects when it will not, or may not have. */
   deliver(item: Item, options?: WaitOptions): Promise<Receipt>;
   /**

@@ -9,7 +9,7 @@ import { backoffMs, type Circuit } from "./circuit.ts";
 import type { DeadLetter, Settings } from "./options.ts";
 import { readResult } from "./results.ts";
 import { failure, type Outcome, type Settlement, type Shortfall } from "./settlement.ts";
-import { bounded } from "./waits.ts";
+import { inTurn } from "./waits.ts";
 
 /** A store may ask for so much patience and no more: a slip of its pen must not end delivery. */
 const MAX_RETRY_AFTER_MS = 600_000;
@@ -322,15 +322,12 @@ export class Delivery<Batch, Entry> {
       return { outcome, from: from + index, size, error: failure(outcome, id, attempts, cause) };
     });
     if (deadLetter === undefined) return shortfalls;
-    const until = clock.now() + settings().writeTimeoutMs;
-    for (const { index, cause } of entries) {
-      const work = (): unknown => {
-        const [entry, items] = [shape.entryAt(batch, index), shape.itemsAt(batch, index)];
-        return deadLetter({ entry, items, outcome, cause, attempts, id });
-      };
-      const failed = await bounded(clock, work, until, flight.abort);
-      if (failed !== undefined) emit({ type: "warning", error: failed.error });
-    }
+    const letters = entries.map(({ index, cause }) => (): unknown => {
+      const [entry, items] = [shape.entryAt(batch, index), shape.itemsAt(batch, index)];
+      return deadLetter({ entry, items, outcome, cause, attempts, id });
+    });
+    const warn = (error: unknown): void => emit({ type: "warning", error });
+    await inTurn(clock, letters, settings().writeTimeoutMs, flight.abort, warn);
     return shortfalls;
   }
 }

@@ -19,7 +19,7 @@ import {
   resolveParts,
   type Settings,
 } from "./options.ts";
-import { callOptions, checkTimeout } from "./validate.ts";
+import { callOptions, checkTimeout, invalidOption } from "./validate.ts";
 import {
   type CloseReport,
   describeShortfall,
@@ -59,7 +59,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     this.name = parts.name;
     const { clock, random, shape, sink, deadLetter } = parts;
     const settings = (): Settings => this.#settings;
-    const emit = emitter(parts.name, parts.observe);
+    const emit = emitter(parts.name, parts.observe, deadLetter !== undefined);
     this.#emit = emit;
     sink.check?.(shape.accumulator().seal(0).batch);
     this.#circuit = new Circuit(clock, random, () => this.#settings.retry, emit);
@@ -89,21 +89,34 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     if (fate === "refused") throw this.#full();
   }
 
-  async addMany(items: Iterable<Item>, options?: WaitOptions): Promise<void> {
+  async addMany(items: Iterable<Item> | AsyncIterable<Item>, options?: WaitOptions): Promise<void> {
+    if (!(Symbol.iterator in Object(items) || isAsync(items))) {
+      throw invalidOption("addMany: items", "an iterable of items", items);
+    }
     const { signal } = callOptions("addMany", options, ["signal"]);
     let accepted = 0;
+    const enter = (item: Item): boolean | Promise<string> => {
+      signal?.throwIfAborted();
+      this.#refuseWhenClosed();
+      return this.#offer(item) || this.#enter(item, signal);
+    };
+    const taken = (fate: unknown): void => {
+      if (fate === "refused") throw this.#full();
+      accepted += 1;
+    };
     try {
-      for (const item of items) {
-        signal?.throwIfAborted();
-        this.#refuseWhenClosed();
-        const fate = this.#offer(item) || (await this.#enter(item, signal));
-        if (fate === "refused") throw this.#full();
-        accepted += 1;
+      if (isAsync(items)) {
+        for await (const item of items) taken(await enter(item));
+      } else {
+        for (const item of items) {
+          const fate = enter(item);
+          taken(fate === true || (await fate)); // without a promise where there is room
+        }
       }
     } catch (cause) {
       throw new SluiceError(
         "SLUICE_ERR_ADD_INCOMPLETE",
-        `${this.name}: addMany stopped after ${accepted} items: ${messageOf(cause)}`,
+        `${this.name}: ${accepted} items were accepted, and not the next: ${messageOf(cause)}`,
         { cause, report: { accepted } },
       );
     }
@@ -327,6 +340,9 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     );
   }
 }
+
+const isAsync = <Item>(items: object | string): items is AsyncIterable<Item> =>
+  Symbol.asyncIterator in Object(items);
 
 function droppedError(why: string): SluiceError {
   return new SluiceError("SLUICE_ERR_DELIVERY_DROPPED", `the item was dropped: ${why}`);

@@ -103,8 +103,19 @@ export interface Settings {
 
 const MIB = 1_048_576;
 const OVERFLOWS: readonly Overflow[] = ["wait", "reject", "drop-newest", "drop-oldest"];
-const FIXED = ["name", "shape", "sink", "lanes", "deadLetter", "observe", "clock", "random"];
-const LIMITS = [
+/** The names of the options that are not limits. */
+export const FIXED: readonly string[] = [
+  "name",
+  "shape",
+  "sink",
+  "lanes",
+  "deadLetter",
+  "observe",
+  "clock",
+  "random",
+];
+/** The names of the limits. */
+export const LIMITS: readonly string[] = [
   "maxEntries",
   "maxBytes",
   "maxDelayMs",
@@ -243,7 +254,7 @@ export function mergeLimits(limits: Limits, changes: Limits): Limits {
 }
 
 /** The options that are there: one that is `undefined` is not given, and changes nothing. */
-function given<Options extends object>(options: Options): Partial<Options> {
+export function given<Options extends object>(options: Options): Partial<Options> {
   const pairs = Object.entries(options).filter(([, value]) => value !== undefined);
   return Object.fromEntries(pairs) as Partial<Options>;
 }

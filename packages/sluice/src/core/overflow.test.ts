@@ -483,11 +483,36 @@ describe("addMany", () => {
     await expect(batcher.addMany("abcdef")).rejects.toMatchObject({
       code: "SLUICE_ERR_ADD_INCOMPLETE",
       disposition: "incomplete",
-      message: expect.stringContaining("after 4 items: list is full"),
+      message: expect.stringContaining(
+        "list: 4 items were accepted, and not the next: list is full",
+      ),
       report: { accepted: 4 },
       cause: FULL,
     });
     expect(batcher.stats()).toMatchObject({ accepted: 4, held: 4, refused: 1 });
+  });
+
+  it("takes an async iterable, and says what else it wants", async () => {
+    const { batcher, clock, landed, open } = dammed(FOUR);
+    async function* stream(): AsyncGenerator<string> {
+      yield* "abcdef";
+    }
+    const added = follow(batcher.addMany(stream()));
+    await clock.settle();
+    expect(batcher.stats()).toMatchObject({ accepted: 4, waiting: 1 });
+    await open();
+    expect(added.settled).toBe("resolved");
+    expect(landed).toEqual([..."abcdef"]);
+    for (const [items, quoted] of [
+      [7, "7"],
+      [{ id: 1 }, '{"id":1}'],
+      [undefined, "undefined"],
+    ]) {
+      await expect(batcher.addMany(items as Iterable<string>)).rejects.toMatchObject({
+        code: "SLUICE_ERR_OPTION_INVALID",
+        message: `addMany: items must be an iterable of items; received ${quoted}`,
+      });
+    }
   });
 
   it("passes on what the iterable throws", async () => {
@@ -497,7 +522,10 @@ describe("addMany", () => {
       throw new Error("the source is torn");
     }
     const report = { accepted: 1 };
-    const error = { report, message: "list: addMany stopped after 1 items: the source is torn" };
+    const error = {
+      report,
+      message: "list: 1 items were accepted, and not the next: the source is torn",
+    };
     await expect(batcher.addMany(torn())).rejects.toMatchObject(error);
   });
 

@@ -123,6 +123,31 @@ describe("observe", () => {
     ]);
   });
 
+  it.each([
+    ["what is lost", undefined, ["lost what will never land, for want of a `deadLetter`: no"]],
+    ["nothing that has an owner", () => undefined, []],
+  ])("left out, tells the process of %s, once", async (_, deadLetter, expected) => {
+    const warnings: string[] = [];
+    const hear = ({ message }: Error): void => void warnings.push(message);
+    process.on("warning", hear);
+    const clock = manualClock();
+    const batcher = createBatcher({
+      name: "usage",
+      shape: list<string>(),
+      sink: () => {
+        throw rejected("no");
+      },
+      clock,
+      deadLetter,
+    });
+    for (const text of "ab") batcher.tryAdd(text);
+    await clock.advance(60_000);
+    process.off("warning", hear);
+    expect(warnings).toEqual(
+      expected.map((text) => `usage: ${text}. Pass \`observe\` to hear of this.`),
+    );
+  });
+
   it("gets a union that a switch can exhaust, every event with the batcher's name", () => {
     const describeEvent = (event: SluiceEvent): string => {
       switch (event.type) {

@@ -52,32 +52,61 @@ export async function race(
 }
 
 /**
- * Begins `work` and waits for it until the time `until` on the clock, or until `abort`; after either
- * it is begun and not waited for. Resolves with how it failed, if it did; never rejects.
+ * Does `works` one after another, and waits for them for `timeoutMs` in all. What is left then goes on
+ * by itself, still in turn, and each may take as long; on `abort` all are begun at once. Failures go to
+ * `failed`.
  */
-export function bounded(
+export async function inTurn(
+  clock: Clock,
+  works: readonly (() => unknown)[],
+  timeoutMs: number,
+  abort: AbortSignal,
+  failed: (error: unknown) => void,
+): Promise<void> {
+  const until = clock.now() + timeoutMs;
+  let done = 0;
+  for (const work of works) {
+    if (clock.now() >= until) break;
+    await bounded(clock, work, until, abort, failed);
+    done += 1;
+  }
+  const rest = async (): Promise<void> => {
+    for (const work of works.slice(done)) {
+      await bounded(clock, work, clock.now() + timeoutMs, abort, failed);
+    }
+  };
+  if (done < works.length) void rest();
+}
+
+/**
+ * Begins `work` and waits for it until the time `until` on the clock, or until `abort`; after either
+ * it is begun and not waited for. How it fails goes to `failed`; never rejects.
+ */
+function bounded(
   clock: Clock,
   work: () => unknown,
   until: number,
   abort: AbortSignal,
-): Promise<{ readonly error: unknown } | undefined> {
+  failed: (error: unknown) => void,
+): Promise<void> {
   return new Promise((resolve) => {
-    const end = (failed?: { readonly error: unknown }): void => {
+    const end = (): void => {
       clock.cancel(timer);
       abort.removeEventListener("abort", onAbort);
-      resolve(failed);
+      resolve();
     };
-    const onAbort = (): void => end({ error: abort.reason });
+    const fail = (error: unknown): void => {
+      failed(error);
+      end();
+    };
+    const onAbort = (): void => fail(abort.reason);
     const timer = clock.schedule(() => {
-      end({ error: new Error("deadLetter took longer than writeTimeoutMs") });
+      fail(new Error("deadLetter took longer than writeTimeoutMs"));
     }, until - clock.now());
     abort.addEventListener("abort", onAbort);
     new Promise((done) => {
       done(work());
-    }).then(
-      () => end(),
-      (error: unknown) => end({ error }),
-    );
+    }).then(end, fail);
     if (abort.aborted) onAbort();
   });
 }

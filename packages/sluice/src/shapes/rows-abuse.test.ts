@@ -47,7 +47,11 @@ describe("columns are refused", () => {
   it.each(NO_TYPES)("that have %o for a type", (of, quoted) => {
     const takes = "must be a column type, ";
     const hint =
-      typeof of === "function" ? "what the function returns, as in DateTime64(3)" : "such as";
+      of === String
+        ? 'and not JavaScript\'s own: import it from "sluice/clickhouse"'
+        : typeof of === "function"
+          ? "what the function returns, as in DateTime64(3)"
+          : "such as";
     const wrapped: [string, unknown, () => unknown][] = [
       ['rows: column "v"', of, () => loosely(rows)({ v: of })],
       ["Nullable: the type", of, () => loosely(Nullable)(of)],

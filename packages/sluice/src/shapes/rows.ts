@@ -4,6 +4,7 @@ import { quote, SluiceError } from "../errors.ts";
 import { checkType, type Fields, type FieldsIn, type FieldsOut } from "./row-binary/composites.ts";
 import type { RowBatch, RowChunk, RowColumn } from "./row-binary/row-batch.ts";
 import { decodeRow, type EncodeRow, type RowField, rowEncoder } from "./row-binary/row-encoder.ts";
+import { rowHeader } from "./row-binary/row-header.ts";
 import { RowReader } from "./row-binary/row-reader.ts";
 import { RowWriter } from "./row-binary/row-writer.ts";
 import type { Accumulator, Sealed, Shape, Size } from "./shape.ts";
@@ -50,7 +51,7 @@ export function rows<const C extends Columns>(
   const fields = fieldsOf(columns);
   const schema = physicalColumns(columns);
   const batchOf = (chunks: readonly RowChunk[]): RowBatch => frozenBatch(schema, chunks);
-  const header = headerOf(schema);
+  const header = rowHeader(schema);
   const kind = "rows";
   return {
     kind,
@@ -134,15 +135,6 @@ function splitBatch(
     left -= ends.length;
   }
   return [batchOf(head), batchOf(tail)];
-}
-
-/** What an encoded batch begins with, as RowBinaryWithNamesAndTypes does: the columns. */
-function headerOf(columns: readonly RowColumn[]): Uint8Array {
-  const writer = new RowWriter(256);
-  writer.varint(columns.length);
-  for (const { name } of columns) writer.at = writer.text(name, writer.at);
-  for (const { type } of columns) writer.at = writer.text(type, writer.at);
-  return writer.bytes.subarray(0, writer.at);
 }
 
 /** Finds the rows in an encoded batch by reading them. */
@@ -234,6 +226,9 @@ class RowAccumulator<Row extends object> implements Accumulator<Row, RowBatch> {
     this.#reading = true;
     try {
       this.#encode(row);
+    } catch (error) {
+      this.#shrink();
+      throw error;
     } finally {
       this.#reading = false;
     }

@@ -8,8 +8,9 @@ import {
   type FlushOptions,
   type WaitOptions,
 } from "../core/batcher.ts";
-import type { BatcherOptions, Limits } from "../core/options.ts";
+import { type BatcherOptions, FIXED, given, LIMITS, type Limits } from "../core/options.ts";
 import type { FlushStats } from "../core/reports.ts";
+import { refuseUnknown } from "../core/validate.ts";
 import type { RowBatch } from "../shapes/row-binary/row-batch.ts";
 import {
   type Columns,
@@ -18,13 +19,17 @@ import {
   type RowsOptions,
   rows,
 } from "../shapes/rows.ts";
-import {
-  type Guarantee,
-  type InsertRowsOptions,
-  insertRows,
-} from "../sinks/clickhouse/clickhouse-sink.ts";
+import { type InsertRowsOptions, insertRows } from "../sinks/clickhouse/clickhouse-sink.ts";
+import type { Guarantee } from "../sinks/clickhouse/table-probe.ts";
 import { tableName } from "../sinks/clickhouse/identifiers.ts";
 import type { TransportLike } from "../sinks/clickhouse/to-transport.ts";
+
+const OPTIONS: readonly string[] = [
+  ...["table", "columns", "createTable", "strict", "allowExtraColumns", "settings", "classify"],
+  ...["bufferBytes", "bufferShrinkBytes"],
+  ...FIXED.filter((option) => option !== "shape" && option !== "sink"),
+  ...LIMITS,
+];
 
 /** The limits that `createRowBatcher` has where none are stated; docs/decisions/0008 says why. */
 const DEFAULTS = {
@@ -71,7 +76,10 @@ export interface RowBatcher<C extends Columns>
   /** Accepts a row if there is room at once, and says whether it did. Never waits. */
   tryInsert(row: RowOf<C>): boolean;
   /** Accepts rows in order, waiting for room. Stops at the first that is refused: `Batcher.addMany`. */
-  insertMany(rows: Iterable<RowOf<C>>, options?: WaitOptions): Promise<void>;
+  insertMany(
+    rows: Iterable<RowOf<C>> | AsyncIterable<RowOf<C>>,
+    options?: WaitOptions,
+  ): Promise<void>;
   flush(options?: FlushOptions): Promise<RowFlushStats>;
   /** The rows of a batch that `close()` hands back or an `unknown` event carries. */
   rowsOf(batch: RowBatch): DecodedRow<C>[];
@@ -99,19 +107,11 @@ export function createRowBatcher<const C extends Columns>(
   client: TransportLike,
   options: RowBatcherOptions<C>,
 ): RowBatcher<C> {
-  const {
-    columns,
-    bufferBytes,
-    bufferShrinkBytes,
-    table,
-    createTable,
-    strict,
-    allowExtraColumns,
-    settings,
-    classify,
-    ...limits
-  } = options;
-  const { clock } = limits;
+  refuseUnknown(options, OPTIONS, "createRowBatcher: ");
+  const { columns, bufferBytes, bufferShrinkBytes, ...others } = options;
+  const { table, createTable, strict, allowExtraColumns, settings, classify, ...limits } = others;
+  const { text: name } = tableName("createRowBatcher: table", table);
+  const { clock, retry } = limits;
   const sink = insertRows(client, {
     table,
     createTable,
@@ -121,14 +121,14 @@ export function createRowBatcher<const C extends Columns>(
     classify,
     clock,
   });
-  const { text: name } = tableName("createRowBatcher: table", table);
   const shape = rows(columns, { table: name, bufferBytes, bufferShrinkBytes });
   const { columns: written } = shape.accumulator().seal(0).batch;
+  const isRetry = typeof retry === "object" && retry !== null;
   const batcher = createBatcher({
     name,
     ...DEFAULTS,
-    ...limits,
-    retry: { ...DEFAULTS.retry, ...limits.retry },
+    ...given(limits),
+    retry: isRetry ? { ...DEFAULTS.retry, ...given(retry) } : (retry ?? DEFAULTS.retry),
     shape,
     sink,
   });

@@ -17,14 +17,25 @@ export type Out<Type> = Type extends ColumnType<never, infer Value> ? Value : ne
 type Write = (value: unknown, to: RowWriter) => void;
 const writeOf = (of: AnyColumnType): Write => of.write as Write;
 
+/** Those of JavaScript that have the name of a type. */
+const BUILT_IN: readonly unknown[] = [
+  globalThis.Array,
+  globalThis.Date,
+  globalThis.JSON,
+  globalThis.Map,
+  globalThis.String,
+];
+
 /** Refuses what is not a type of column. */
 export function checkType(where: string, of: unknown): void {
   const { type, write, read } = (of ?? {}) as Partial<AnyColumnType>;
   const isType =
     typeof type === "string" && typeof write === "function" && typeof read === "function";
   if (!isType) {
-    const example =
-      typeof of === "function"
+    const isOwn = BUILT_IN.includes(of);
+    const example = isOwn
+      ? 'and not JavaScript\'s own: import it from "sluice/clickhouse"'
+      : typeof of === "function"
         ? "what the function returns, as in DateTime64(3)"
         : "such as UInt64 or Array(String)";
     throw invalidOption(where, `a column type, ${example}`, of);

@@ -346,7 +346,8 @@ describe("JSON", () => {
     expect(encoded(Json, { a: undefined, b: new Date(0) })).toBe(
       `20${hex('{"b":"1970-01-01T00:00:00.000Z"}')}`,
     );
-    expect(encoded(Json, "\ud800")).toBe(`08${hex('"\\ud800"')}`);
+    expect(encoded(Json, "\\ud800")).toBe(`09${hex('"\\\\ud800"')}`);
+    expect(encoded(Json, "😀")).toBe(`06${hex('"😀"')}`);
     expect(encoded(Json, null)).toBe(`04${hex("null")}`);
     expect(encoded(Json, [1, "é"])).toBe(`08${hex('[1,"é"]')}`);
     expect(decoded(Json, { a: [1, { b: null }] })).toEqual({ a: [1, { b: null }] });
@@ -363,6 +364,7 @@ describe("JSON", () => {
     const takes = "JSON takes what JSON can say";
     expect(encoded(Json, cycle)).toBe(refused(Json, takes, "[object]"));
     expect(encoded(Json, { a: 5n })).toBe(refused(Json, takes, "[object]"));
-    for (const value of [5n, Symbol("s"), () => 1, throwing]) refuses(Json, value);
+    expect(encoded(Json, { a: "\\\ud800" })).toMatch(/what JSON can say; received/);
+    for (const value of [5n, Symbol("s"), () => 1, throwing, "\ud800"]) refuses(Json, value);
   });
 });

@@ -189,7 +189,9 @@ const JsonType: ColumnType<unknown, unknown> = {
     } catch {
       // A cycle or a bigint: refused below, with the value.
     }
-    if (text === undefined) throw new Refusal("JSON", "what JSON can say", value);
+    // A lone surrogate is what JSON.stringify escapes so; no server takes it.
+    const isWhole = text === undefined || !/(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(text);
+    if (text === undefined || !isWhole) throw new Refusal("JSON", "what JSON can say", value);
     to.at = to.text(text, to.at);
   },
   read: (from): unknown => JSON.parse(Buffer.from(from.lengthAndBytes()).toString()),

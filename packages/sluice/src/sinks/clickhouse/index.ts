@@ -13,12 +13,12 @@ export {
   type ClickHouseSink,
   type InsertRowsOptions,
   insertRows,
-  type ReadyOptions,
 } from "./clickhouse-sink.ts";
 export type { CreateTableOptions } from "./create-table.ts";
 export { type ClickHouseFailure, classifyClickHouse, serverCode } from "./error-codes.ts";
 export type { TableOption } from "./identifiers.ts";
 export type { Guarantee } from "./table-probe.ts";
+export type { ReadyOptions } from "./table-writer.ts";
 export { type TransportLike, toTransport } from "./to-transport.ts";
 export type {
   ClickHouseSettings,

@@ -2,7 +2,7 @@
  * Holds the columns of rows against those of a table, and lists every difference.
  */
 import type { RowColumn } from "../../shapes/row-binary/row-batch.ts";
-import { quote, SluiceError } from "../../errors.ts";
+import { messageOf, quote, SluiceError } from "../../errors.ts";
 import { serverCode } from "./error-codes.ts";
 import type { TableName } from "./identifiers.ts";
 import type { StatementOptions, Transport } from "./transport.ts";
@@ -34,8 +34,8 @@ export async function describeTable(
       defaultKind: String(row["default_type"] ?? ""),
     }));
   } catch (error) {
-    if (ABSENT.includes(serverCode(error))) return undefined;
-    throw error;
+    if (!ABSENT.includes(serverCode(error))) throw error;
+    return undefined;
   }
 }
 
@@ -105,18 +105,28 @@ const isNullable = (type: string): boolean => NULLABLE.test(type);
 const inner = (type: string): string =>
   type.replace(NULLABLE, (_, low: string | undefined, of: string) => (low ?? "") + of);
 
-/** The error for a table that is not there. */
-export function missingTable(table: TableName, mayCreate: boolean): SluiceError {
-  const remedy = mayCreate ? "it was dropped just now" : "createTable: true would create it";
+/** The error for a table that is not there, though it was created if `created`. */
+export function missingTable(table: TableName, created: boolean): SluiceError {
+  const remedy = created ? "it was dropped just now" : "createTable: true would create it";
   return schemaError(table, [`the table does not exist; ${remedy}`]);
 }
 
-function schemaError(table: TableName, differences: readonly string[]): SluiceError {
+/** The error for a table that the server will not create. */
+export function notCreated(table: TableName, cause: unknown): SluiceError {
+  return schemaError(table, [`the table cannot be created: ${messageOf(cause).trim()}`], cause);
+}
+
+function schemaError(
+  table: TableName,
+  differences: readonly string[],
+  cause?: unknown,
+): SluiceError {
   return new SluiceError(
     "SLUICE_ERR_CLICKHOUSE_SCHEMA",
     [
       `table ${quote(table.text)} is not one that these rows can be written to:`,
       ...differences,
     ].join("\n  "),
+    { cause },
   );
 }

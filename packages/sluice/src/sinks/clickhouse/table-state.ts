@@ -4,10 +4,17 @@
  */
 import { isSluiceError, type SluiceError } from "../../errors.ts";
 import type { RowColumn } from "../../shapes/row-binary/row-batch.ts";
+import { rowHeader } from "../../shapes/row-binary/row-header.ts";
 import { type CreateTableOptions, createTableSql } from "./create-table.ts";
+import { serverCode } from "./error-codes.ts";
 import { identifier, type TableName } from "./identifiers.ts";
-import { rowHeader } from "./row-header.ts";
-import { type CheckedSchema, checkSchema, describeTable, missingTable } from "./schema-check.ts";
+import {
+  type CheckedSchema,
+  checkSchema,
+  describeTable,
+  missingTable,
+  notCreated,
+} from "./schema-check.ts";
 import { type Guarantee, probeTable } from "./table-probe.ts";
 import type { InsertRequest, StatementOptions, Transport } from "./transport.ts";
 
@@ -33,6 +40,14 @@ export interface TableStateOptions {
 /** Whether inserts must look at the table each time: nobody else compares types. */
 const isUnchecked = (transport: Transport, { format }: Guarantee): boolean =>
   transport.casts === true || format === "RowBinary";
+
+/**
+ * Why a table may not be created yet: load, a server that starts, a privilege that is to come. Any other
+ * answer is about the statement.
+ */
+const MAY_PASS: ReadonlySet<number> = new Set([
+  159, 164, 192, 193, 194, 202, 209, 210, 225, 241, 242, 319, 497, 516, 745, 999,
+]);
 
 /** What is known of one table. */
 export class TableStates {
@@ -97,7 +112,13 @@ export class TableStates {
       options,
     );
     const sql = createTableSql(table, columns, createTable, known.length > 0);
-    await transport.command(sql, options);
+    try {
+      await transport.command(sql, options);
+    } catch (error) {
+      const code = serverCode(error);
+      if (code !== undefined && !MAY_PASS.has(code)) throw notCreated(table, error);
+      throw error;
+    }
     this.#guarantee = new Shared(); // of the table that was not there
   }
 }

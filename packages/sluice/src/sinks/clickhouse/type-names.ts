@@ -61,12 +61,11 @@ const SCALARS: ReadonlySet<string> = new Set(
     "UInt8 UInt16 UInt32 UInt64 UInt128 UInt256",
     "Int8 Int16 Int32 Int64 Int128 Int256",
     "Float32 Float64 BFloat16",
-    "String UUID IPv4 IPv6 Date Date32 Time",
+    "Bool String UUID IPv4 IPv6 Date Date32 Time",
   ].flatMap((names) => names.split(" ")),
 );
 
 const ALIASES: ReadonlyMap<string, string> = new Map([
-  ["Bool", "UInt8"],
   ["INET4", "IPv4"],
   ["INET6", "IPv6"],
 ]);
@@ -188,7 +187,11 @@ function readsAs(from: BinaryType, to: BinaryType): boolean {
   if (from.kind === "json") {
     return to.kind === "json" || (to.kind === "scalar" && to.name === "String");
   }
-  if (from.kind === "scalar") return to.kind === "scalar" && from.name === to.name;
+  if (from.kind === "scalar") {
+    if (to.kind !== "scalar") return false;
+    // Of servers without Bool; not the other way: 5 would be neither true nor false.
+    return from.name === to.name || (from.name === "Bool" && to.name === "UInt8");
+  }
   if (from.kind === "decimal") {
     return (
       to.kind === "decimal" &&
