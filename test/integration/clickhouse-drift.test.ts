@@ -255,7 +255,7 @@ describe("a look at the table that fails on the way", () => {
         },
       },
     );
-    expect(await failure(batcher.ready())).toMatchObject({ code: "ECONNREFUSED" });
+    expect(await failure(batcher.ready())).toMatchObject({ cause: { code: "ECONNREFUSED" } });
     await batcher.insert({ id: 1 });
     expect(await failure(batcher.flush())).toMatchObject({
       report: { deadLettered: 1, unknown: 0 },

@@ -297,7 +297,7 @@ describe("within the process", () => {
     });
     expect(await held(name)).toMatchObject({ table: { rows: 5 }, view: { rows: 10 } });
     expect(warnings).toMatchObject([
-      { message: expect.stringContaining(`counts twice in "default.${name}_sums"`) },
+      { message: expect.stringContaining(`does not count exactly once in "default.${name}_sums"`) },
     ]);
   });
 });
@@ -305,7 +305,7 @@ describe("within the process", () => {
 describe("strict", () => {
   it.each([
     ["the table", { window: 0 }, /is written twice: MergeTree with .* = 0; remedy: ALTER TABLE/],
-    ["a view's table", { views: 0 }, /counts twice in "default\.events\d+_sums"/],
+    ["a view's table", { views: 0 }, /does not count exactly once in "default\.events\d+_sums"/],
   ])("refuses to write where %s has no window, and tells every caller", async (_, of, why) => {
     const name = await freshTable(of);
     const letters: unknown[] = [];

@@ -85,9 +85,14 @@ describe("the packed library", () => {
 
   it("needs nothing else", () => {
     expect(manifest.type).toBe("module");
-    for (const field of ["dependencies", "peerDependencies", "optionalDependencies"]) {
+    for (const field of ["dependencies", "optionalDependencies"]) {
       expect(manifest).not.toHaveProperty(field);
     }
+    // Drivers are the user's to bring; npm installs none of these by itself.
+    expect(manifest).toMatchObject({
+      peerDependencies: { chdb: expect.any(String) },
+      peerDependenciesMeta: { chdb: { optional: true } },
+    });
     for (const script of ["preinstall", "install", "postinstall"]) {
       expect(manifest).not.toHaveProperty(["scripts", script]);
     }
