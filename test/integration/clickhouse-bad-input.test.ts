@@ -35,7 +35,7 @@ import {
 } from "sluice/clickhouse";
 import { openChdb } from "./chdb.ts";
 import { openClickHouseFace } from "./clickhouse-face.ts";
-import { connect } from "./clickhouse-faults.ts";
+import { connect, gate } from "./clickhouse-faults.ts";
 
 const chdb = openChdb();
 
@@ -299,10 +299,12 @@ describe("a row of 100 MB", { timeout: 180_000 }, () => {
   it("lets its memory go once it has landed", async () => {
     const transport = chdbTransport(chdb.session);
     let sent = 0;
+    const answer = gate();
     const batcher = createRowBatcher(
       {
         ...transport,
         insert: async ({ body }) => {
+          if (sent > 0) await answer.opened;
           sent += body.reduce((sum, chunk) => sum + chunk.byteLength, 0);
         },
       },
@@ -313,6 +315,7 @@ describe("a row of 100 MB", { timeout: 180_000 }, () => {
     const before = await buffered();
     await batcher.insert({ id: 2, text: huge });
     expect(await buffered()).toBeGreaterThan(before + SIZE / 2);
+    answer.open();
     await batcher.flush();
     expect(sent).toBeGreaterThan(SIZE);
     expect(await buffered()).toBeLessThan(before + SIZE / 2);

@@ -503,11 +503,12 @@ describe("addMany", () => {
     await open();
     expect(added.settled).toBe("resolved");
     expect(landed).toEqual([..."abcdef"]);
-    for (const [items, quoted] of [
+    const wrong: readonly (readonly [unknown, string])[] = [
       [7, "7"],
       [{ id: 1 }, '{"id":1}'],
       [undefined, "undefined"],
-    ]) {
+    ];
+    for (const [items, quoted] of wrong) {
       await expect(batcher.addMany(items as Iterable<string>)).rejects.toMatchObject({
         code: "SLUICE_ERR_OPTION_INVALID",
         message: `addMany: items must be an iterable of items; received ${quoted}`,

@@ -25,8 +25,15 @@ import { tableName } from "../sinks/clickhouse/identifiers.ts";
 import type { TransportLike } from "../sinks/clickhouse/to-transport.ts";
 
 const OPTIONS: readonly string[] = [
-  ...["table", "columns", "createTable", "strict", "allowExtraColumns", "settings", "classify"],
-  ...["bufferBytes", "bufferShrinkBytes"],
+  "table",
+  "columns",
+  "createTable",
+  "strict",
+  "allowExtraColumns",
+  "settings",
+  "classify",
+  "bufferBytes",
+  "bufferShrinkBytes",
   ...FIXED.filter((option) => option !== "shape" && option !== "sink"),
   ...LIMITS,
 ];

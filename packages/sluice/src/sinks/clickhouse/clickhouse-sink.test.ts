@@ -533,13 +533,13 @@ describe("a look at the table that takes too long", () => {
     server.others = () => [];
     server.query = () => new Promise(() => undefined);
     const written = sinkOf(server, { clock }).write(batch(), context());
-    const refused = expect(written).rejects.toMatchObject({
+    written.catch(() => undefined);
+    await clock.advance(24_000);
+    await expect(written).rejects.toMatchObject({
       disposition: "retryable",
       ambiguous: false,
       message: expect.stringContaining("no answer within 24000 ms"),
     });
-    await clock.advance(24_000);
-    await refused;
     expect(server.inserts).toEqual([]);
   });
 });
