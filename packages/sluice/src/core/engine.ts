@@ -94,31 +94,14 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
       throw invalidOption("addMany: items", "an iterable of items", items);
     }
     const { signal } = callOptions("addMany", options, ["signal"]);
-    let accepted = 0;
-    const enter = (item: Item): boolean | Promise<string> => {
-      signal?.throwIfAborted();
-      this.#refuseWhenClosed();
-      return this.#offer(item) || this.#enter(item, signal);
-    };
-    const taken = (fate: unknown): void => {
-      if (fate === "refused") throw this.#full();
-      accepted += 1;
-    };
+    const report = { accepted: 0 };
     try {
-      if (isAsync(items)) {
-        for await (const item of items) taken(await enter(item));
-      } else {
-        for (const item of items) {
-          const fate = enter(item);
-          taken(fate === true || (await fate)); // without a promise where there is room
-        }
-      }
+      if (!isAsync(items)) await this.#addEach(items, signal, report);
+      else for await (const item of items) await this.#addEach([item], signal, report);
     } catch (cause) {
-      throw new SluiceError(
-        "SLUICE_ERR_ADD_INCOMPLETE",
-        `${this.name}: ${accepted} items were accepted, and not the next: ${messageOf(cause)}`,
-        { cause, report: { accepted } },
-      );
+      const message = `${report.accepted} items were accepted, and not the next: ${messageOf(cause)}`;
+      const details = { cause, report };
+      throw new SluiceError("SLUICE_ERR_ADD_INCOMPLETE", `${this.name}: ${message}`, details);
     }
   }
 
@@ -222,6 +205,21 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     accumulator.fold();
     taken?.(lane);
     return true;
+  }
+
+  /** Counts what it adds as it goes, and makes no promise where there is room. */
+  async #addEach(
+    items: Iterable<Item>,
+    signal: AbortSignal | undefined,
+    report: { accepted: number },
+  ): Promise<void> {
+    for (const item of items) {
+      signal?.throwIfAborted();
+      this.#refuseWhenClosed();
+      const fate = this.#offer(item) || (await this.#enter(item, signal));
+      if (fate === "refused") throw this.#full();
+      report.accepted += 1;
+    }
   }
 
   async #enter(
