@@ -99,6 +99,21 @@ describe("an insert", () => {
     expect(insert?.body[1]).toBe(rows.chunks[0]?.bytes);
   });
 
+  it.each([
+    ["of their own, deduplicates in them too", [], 1],
+    [
+      "that they share, leaves them alone: they would lose rows",
+      ["update_insert_deduplication_token_in_dependent_materialized_views"],
+      0,
+    ],
+  ])("where views have tokens %s", async (_, without, expected) => {
+    const server = new FakeServer();
+    server.settings = PINNED.filter((name) => !without.includes(name));
+    await sinkOf(server).write(batch(), context());
+    const name = "deduplicate_blocks_in_dependent_materialized_views";
+    expect(server.inserts[0]?.settings[name]).toBe(expected);
+  });
+
   it("has the token of its batch or part, the same on every attempt", async () => {
     const server = new FakeServer();
     server.fate = (n) => (n === 1 ? new Error("lost") : undefined);
@@ -301,6 +316,17 @@ describe("a failed insert", () => {
     await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
     const third = { disposition: "retryable", ambiguous: false };
     await expect(sink.write(batch(), context())).rejects.toMatchObject(third);
+  });
+
+  it("is not sent again, under strict, to a table that was made anew without a window", async () => {
+    const server = new FakeServer();
+    server.fate = () => new Error("lost");
+    const sink = sinkOf(server, { strict: true });
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+    server.table = { engine: "MergeTree", engine_full: "MergeTree ORDER BY id" };
+    const again = sink.write(batch(), context());
+    await expect(again).rejects.toMatchObject({ disposition: "unknown" });
+    expect(server.inserts).toHaveLength(1);
   });
 
   it("by a mistake in the settings is refused whole, at once", async () => {
