@@ -404,6 +404,23 @@ describe("a failed insert", () => {
   });
 
   it.each([
+    ["cannot be looked at", unreachable()],
+    ["has changed", [{ name: "id", type: "String", default_type: "" }]],
+  ])("in part is not called refused because the table %s", async (_, columns) => {
+    const server = new FakeServer();
+    server.table = { ...WINDOWED, partition_key: "id" };
+    server.settings = PINNED.filter(
+      (name) => !/^(max_insert_delayed|insert_dedup.*_token)/.test(name),
+    );
+    server.fate = () => {
+      server.columns = columns;
+      return answered(6, "CANNOT_PARSE_TEXT");
+    };
+    const written = sinkOf(server).write(batch(), context());
+    await expect(written).rejects.toMatchObject({ disposition: "unknown" });
+  });
+
+  it.each([
     ["again under its token", [], "retryable"],
     [
       "not again without one: the table has the rows already",

@@ -67,7 +67,7 @@ export class TableWriter {
     return guarantee;
   }
 
-  /** The same, with an error that names the table. */
+  /** What `ask` answers, or an error that names the table. */
   async #told<T>(ask: () => Promise<T>): Promise<T> {
     try {
       return await ask();
@@ -158,13 +158,6 @@ export class TableWriter {
       ambiguous,
     });
     const isRejected = outcome === "rejected";
-    let definition: string | undefined;
-    if (schema || (isRejected && (past !== undefined || context.id.part === undefined))) {
-      const now = await this.#lookAgain(batch, context);
-      if (isMismatch(now)) return { error: refuseWhole(now, past), ambiguous: false };
-      if (now instanceof Error) return again(false);
-      definition = now.guarantee.definition;
-    }
     // Some partitions may have their rows, or the table when a view has not: only the same batch under
     // the same token may follow, and where no token is heeded, nothing.
     const isPartial = isRejected ? !early && !state.guarantee.atomic : failure.ambiguous && lasting;
@@ -172,6 +165,13 @@ export class TableWriter {
       return { error: undecided(message, { cause }), ambiguous: true };
     }
     if (isPartial) return again(true);
+    let definition: string | undefined;
+    if (schema || (isRejected && (past !== undefined || context.id.part === undefined))) {
+      const now = await this.#lookAgain(batch, context);
+      if (isMismatch(now)) return { error: refuseWhole(now, past), ambiguous: false };
+      if (now instanceof Error) return again(false);
+      definition = now.guarantee.definition;
+    }
     if (!isRejected && lasting) {
       return { error: rejected(message, { cause, whole: true }), ambiguous: false };
     }
