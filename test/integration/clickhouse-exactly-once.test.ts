@@ -116,7 +116,7 @@ const batcherOf = (client: TransportLike, table: string, options: Options = {}) 
     maxEntries: ROWS_PER_BATCH,
     maxDelayMs: 0,
     writeTimeoutMs: 1_000,
-    closeTimeoutMs: 60_000,
+    closeTimeoutMs: 300_000,
     retry: { baseDelayMs: 1, maxDelayMs: 5, circuitAfter: 100_000 },
     ...options,
   });
@@ -155,7 +155,7 @@ const faceUnderPlan = async () => {
 
 describe("through the official client", () => {
   it("1,000 inserts whose answer is lost land once, in the table and in its view", {
-    timeout: 180_000,
+    timeout: 320_000,
   }, async () => {
     const name = await freshTable();
     const { face, plan } = await faceUnderPlan();
@@ -263,7 +263,7 @@ describe("through the official client", () => {
 
 describe("within the process", () => {
   it("1,000 inserts whose answer is lost land once, in the table and in its view", {
-    timeout: 180_000,
+    timeout: 320_000,
   }, async () => {
     const name = await freshTable();
     const plan = planOf();
