@@ -14,6 +14,11 @@ export const ERRORS = {
   SLUICE_ERR_KEY_TOO_LONG: "The parts of a key are longer than maxKeyBytes.",
   SLUICE_ERR_SUM_INVALID: "A sum is not a safe integer, or would stop being one.",
   SLUICE_ERR_TIME_INVALID: "A time is not a Date or epoch milliseconds within the years 1 to 9999.",
+  SLUICE_ERR_VERSION_INVALID: "A version is not a time, or not a whole number, as its shape asks.",
+  SLUICE_ERR_VALUE_INVALID: "A value is missing, not a scalar, or holds NUL or a lone surrogate.",
+  SLUICE_ERR_VALUE_TOO_LONG: "The values of an item are longer than maxValueBytes.",
+  SLUICE_ERR_PAYLOAD_INVALID: "A payload cannot be published, or is not what its decoder reads.",
+  SLUICE_ERR_PUBSUB_CLOSED: "The pubsub is closed.",
   SLUICE_ERR_BATCH_INVALID: "Bytes do not decode to a batch of this shape.",
   SLUICE_ERR_BATCHER_FULL: "The buffer is full and the overflow policy refuses the item.",
   SLUICE_ERR_BATCHER_CLOSED: "The batcher is closed or closing and accepts nothing more.",
@@ -34,6 +39,7 @@ export const ERRORS = {
   SLUICE_ERR_POSTGRES_OPTION: "An option of a PostgreSQL sink is wrong or contradicts another.",
   SLUICE_ERR_POSTGRES_DRIVER: "The object given is not a driver that sluice/postgres knows.",
   SLUICE_ERR_POSTGRES_VALUE: "A value cannot be stored in its column.",
+  SLUICE_ERR_POSTGRES_LISTEN: "The listener hears nothing of what is published.",
   SLUICE_ERR_CLICKHOUSE_IDENTIFIER:
     "A table, column or other name is not acceptable to ClickHouse.",
   SLUICE_ERR_CLICKHOUSE_OPTION: "An option of a ClickHouse sink is wrong or contradicts another.",
@@ -82,6 +88,7 @@ const BRAND = Symbol.for("sluice.error");
 const DISPOSITIONS: readonly (readonly [prefix: string, disposition: Disposition])[] = [
   ["SLUICE_ERR_BATCHER_FULL", "overflow"],
   ["SLUICE_ERR_BATCHER_CLOSED", "closed"],
+  ["SLUICE_ERR_PUBSUB_CLOSED", "closed"],
   ["SLUICE_ERR_SINK_RETRYABLE", "retryable"],
   ["SLUICE_ERR_WRITE_TIMEOUT", "retryable"],
   ["SLUICE_ERR_SINK_REJECTED", "rejected"],

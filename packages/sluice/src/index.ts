@@ -39,9 +39,12 @@ export {
 } from "./shapes/compose.ts";
 export { type DistinctOptions, distinct } from "./shapes/distinct.ts";
 export type { KeyedBatch, KeyedEntry, KeyedFields } from "./shapes/keyed-batch.ts";
+export { latest, type LatestItem, type LatestOptions } from "./shapes/latest.ts";
+export type { LatestBatch, LatestEntry, LatestFields, Scalar } from "./shapes/latest-batch.ts";
 export { type ListOptions, list } from "./shapes/list.ts";
 export type { Accumulator, BatchAlgebra, Sealed, Shape, Size } from "./shapes/shape.ts";
 export { type SumsItem, type SumsOptions, sums, type Time } from "./shapes/sums.ts";
+export type { Version, VersionType } from "./shapes/versions.ts";
 export type {
   BatchId,
   RejectedEntry,

@@ -9,7 +9,7 @@ import { Circuit } from "./circuit.ts";
 import { Delivery } from "./delivery.ts";
 import { detached } from "./detached.ts";
 import { emitter } from "./emitter.ts";
-import { type Landing, Lane } from "./lane.ts";
+import { Lane } from "./lane.ts";
 import {
   type BatcherOptions,
   type Limits,
@@ -30,6 +30,7 @@ import {
   undelivered,
 } from "./reports.ts";
 import { Room } from "./room.ts";
+import type { Landing } from "./segment.ts";
 import { race, receipt } from "./waits.ts";
 
 type Taken<Item, Batch> = (lane: Lane<Item, Batch>) => void;
@@ -198,11 +199,12 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
         this.#room.refuseTooLarge(accumulator);
         return false;
       }
-      this.#room.take(accumulator);
       lane.extend();
     }
+    this.#room.take(accumulator); // by what is new, and by what makes a held entry longer
     this.#books.accepted += accumulator.addsItems;
     accumulator.fold();
+    if (accumulator.addsEntries === 0) lane.resize();
     taken?.(lane);
     return true;
   }

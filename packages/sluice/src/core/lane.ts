@@ -6,49 +6,8 @@ import type { Books } from "./books.ts";
 import type { Delivery } from "./delivery.ts";
 import { detached } from "./detached.ts";
 import type { Settings } from "./options.ts";
-import type { Receipt } from "./reports.ts";
+import { type Claim, type Landing, type Segment, segmentOf } from "./segment.ts";
 import type { Settlement, Shortfall } from "./settlement.ts";
-
-/**
- * The entries of one batch to be, oldest segment first. The lane cuts what is gathered into
- * segments as it arrives, by numbers alone, so that each batch has its own age and its own waiters
- * although a keyed accumulator holds all of them in one place:
- *
- *     accumulator   e0 e1 e2 │ e3 e4 e5 │ e6 ─► add
- *     segments      full      full       open
- *                   ▲ sealed when the lane is free, never before: until then held keys still fold
- */
-export interface Segment<Batch> {
-  /** Ordinal of its first entry. */
-  first: number;
-  entries: number;
-  bytes: number;
-  readonly firstAt: number;
-  /** The share of maxDelayMs that it may wait: 0.9 to 1, by chance. */
-  readonly patience: number;
-  /** Set once it may leave; nothing new joins it after that. */
-  reason: FlushReason | undefined;
-  /** What overflow took from it before it was sealed. */
-  droppedItems: number;
-  /** Who waits for it as a whole. */
-  readonly watchers: ((landing: Landing<Batch>) => void)[];
-  /** Who waits for an entry of it, by ordinal. */
-  readonly claims: Map<number, Claim[]>;
-}
-
-/** Told what became of an entry: an error, or else how it landed. */
-export type Claim = (error: SluiceError | undefined, landing: Receipt) => void;
-
-/** What became of a segment. */
-export interface Landing<Batch> extends Settlement<Batch> {
-  readonly items: number;
-  readonly entries: number;
-  readonly bytes: number;
-  readonly batches: number;
-  /** Age of the batch when it was sealed, in milliseconds. */
-  readonly ageMs: number;
-  readonly droppedItems: number;
-}
 
 /** What a lane needs of its batcher. */
 export interface LaneParts<Batch> {
@@ -108,7 +67,7 @@ export class Lane<Item, Batch> {
   claimFolded(claim: Claim): number {
     const ordinals = this.accumulator.ordinals();
     for (const ordinal of ordinals) {
-      const segment = this.#segments.findLast(({ first }) => first <= ordinal);
+      const segment = segmentOf(this.#segments, ordinal);
       const claims = segment?.claims.get(ordinal);
       if (claims === undefined) segment?.claims.set(ordinal, [claim]);
       else claims.push(claim);
@@ -188,6 +147,17 @@ export class Lane<Item, Batch> {
     open.bytes += bytes;
     this.#nextOrdinal += entries;
     this.#closeIfFull(open, settings);
+  }
+
+  /** The entry that holds the item folded last is longer by now, or shorter. */
+  resize(): void {
+    const { addsBytes } = this.accumulator;
+    const [ordinal] = this.accumulator.ordinals();
+    if (addsBytes === 0 || ordinal === undefined) return;
+    const segment = segmentOf(this.#segments, ordinal);
+    if (segment === undefined) return;
+    segment.bytes += addsBytes;
+    if (segment.reason === undefined) this.#closeIfFull(segment, this.#parts.settings());
   }
 
   /** A new segment, whose time begins. */

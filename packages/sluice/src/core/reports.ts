@@ -1,6 +1,6 @@
 import { SluiceError } from "../errors.ts";
 import type { Stats } from "./books.ts";
-import type { Landing } from "./lane.ts";
+import type { Landing } from "./segment.ts";
 
 /** What a `flush()` covered and what became of it, in items unless said otherwise. */
 export interface FlushStats {

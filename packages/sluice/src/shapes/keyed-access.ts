@@ -5,6 +5,7 @@
  */
 import { fieldOf, isInherited } from "./field.ts";
 import { type KeyedEntry, type KeyedFields, later } from "./keyed-batch.ts";
+import type { Level as IndexLevel } from "./keyed-index.ts";
 
 /** An entry that still folds, and its place. How it keeps its key and sums, only its access knows. */
 export interface Slot {
@@ -14,7 +15,7 @@ export interface Slot {
 }
 
 /** Slots by key part, one map within the other. */
-export type Level = Map<string, Level | Slot>;
+export type Level = IndexLevel<Slot>;
 
 /** The fields of an item, read once: those of the key, then the sums, then the times. */
 export type Values = readonly unknown[];

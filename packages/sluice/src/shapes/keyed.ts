@@ -1,37 +1,29 @@
 /**
  * The machine behind `sums` and `distinct`: entries under a key of text parts, each with sums that
  * add up and times of which the latest stays.
- *
- * A key is looked up part by part in nested maps, never by a joined string: ("a", "b\0c") and
- * ("a\0b", "c") stay apart, nothing is concatenated per item, and `__proto__` is a key like any other.
  */
-import { type ErrorCode, quote, SluiceError } from "../errors.ts";
+import { type ErrorCode, quote, type SluiceError } from "../errors.ts";
 import { refuseUnknown } from "../core/validate.ts";
+import { isTime, type KeyedAccess, keyedAccess, type Slot, type Values } from "./keyed-access.ts";
+import { keyedAlgebra, sortBatch } from "./keyed-algebra.ts";
 import {
-  isTime,
-  type KeyedAccess,
-  keyedAccess,
-  type Level,
-  type Slot,
-  type Values,
-} from "./keyed-access.ts";
-import {
-  compareEntries,
-  decode,
-  encode,
-  entryAt,
-  freeze,
   freezeEntry,
   type KeyedBatch,
+  keyedEntries,
   type KeyedFields,
-  mergeEntries,
   NUMBER_BYTES,
-  record,
-  sizeOf,
-  split,
 } from "./keyed-batch.ts";
+import {
+  byteLimit,
+  checkFields,
+  checkItem,
+  fieldNames,
+  hashKey,
+  measureKey,
+  refusal,
+} from "./keyed-fields.ts";
+import { KeyedIndex } from "./keyed-index.ts";
 import type { Accumulator, Sealed, Shape, Size } from "./shape.ts";
-import { byteLength, textFault } from "./text.ts";
 
 /** What the keyed shapes take. */
 export interface KeyedOptions {
@@ -42,7 +34,8 @@ export interface KeyedOptions {
   readonly maxKeyBytes?: number | undefined;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+/** The most bytes that the parts of a key may have where nothing else is stated. */
+export const MAX_KEY_BYTES = 1_024;
 
 /** Makes a keyed shape of the given kind. */
 export function keyedShape<Item extends object>(
@@ -56,32 +49,15 @@ export function keyedShape<Item extends object>(
     sum: fieldNames(kind, "sum", kind === "sums" ? options.sum : []),
     last: fieldNames(kind, "last", options.last === undefined ? [] : options.last),
   });
-  const all = [...fields.key, ...fields.sum, ...fields.last];
-  const twice = all.find((name, index) => all.indexOf(name) !== index);
-  if (twice !== undefined) {
-    throw usage("SLUICE_ERR_OPTION_CONFLICT", `${kind}: field ${quote(twice)} is named twice`);
-  }
-  if (fields.key.length === 0) {
-    throw usage("SLUICE_ERR_OPTION_INVALID", `${kind}: key needs at least one field`);
-  }
-  const { maxKeyBytes = 1_024 } = options;
-  if (!Number.isInteger(maxKeyBytes) || maxKeyBytes < 1) {
-    const message = `${kind}: maxKeyBytes must be a whole number above 0; received ${quote(maxKeyBytes)}`;
-    throw usage("SLUICE_ERR_OPTION_INVALID", message);
-  }
+  checkFields(kind, fields.key, [...fields.key, ...fields.sum, ...fields.last]);
+  const maxKeyBytes = byteLimit(kind, "maxKeyBytes", options.maxKeyBytes, MAX_KEY_BYTES);
   const access = keyedAccess(fields);
   return {
     kind,
     keyed: true,
     accumulator: () => new KeyedAccumulator<Item>(kind, fields, maxKeyBytes, access),
     partition: (item) => hashKey(item, fields.key),
-    size: sizeOf,
-    entryAt: (batch, index) => record(batch, entryAt(batch, index)),
-    itemsAt: (batch, index) => entryAt(batch, index).items,
-    split,
-    merge: (first, second) => freeze(fields, mergeEntries(first.entries, second.entries)),
-    encode,
-    decode: (bytes) => decode(kind, fields, bytes),
+    ...keyedAlgebra(kind, fields, keyedEntries(fields)),
   };
 }
 
@@ -96,10 +72,7 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
   readonly #known: ReadonlySet<string>;
   readonly #access: KeyedAccess;
   readonly #maxKeyBytes: number;
-  #root: Level = new Map();
-  #slots: Slot[] = [];
-  /** How many slots at the front have been dropped and await removal. */
-  #gone = 0;
+  readonly #index: KeyedIndex<Slot>;
   #nextOrdinal = 0;
   /** What `measure` found: the item's fields, and its slot where the key is held. */
   #values: Values | undefined;
@@ -111,28 +84,24 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
     this.#known = new Set([...fields.key, ...fields.sum, ...fields.last]);
     this.#access = access;
     this.#maxKeyBytes = maxKeyBytes;
+    this.#index = new KeyedIndex((slot) => access.entry(slot).key);
   }
 
   get entries(): number {
-    return this.#slots.length - this.#gone;
+    return this.#index.entries;
   }
 
   measure(added: Item): void {
-    if (typeof added !== "object" || added === null || Array.isArray(added)) {
-      throw this.#usage(
-        "SLUICE_ERR_ITEM_INVALID",
-        `an item is an object; received ${quote(added)}`,
-      );
-    }
-    this.#refuseUnknownFields(added as Fields);
+    checkItem(this.#kind, added, this.#known);
     const values = this.#access.read(added);
-    const slot = this.#access.find(this.#root, values) ?? this.#look(values);
+    const slot = this.#access.find(this.#index.root, values) ?? this.#look(values);
     if (slot !== undefined) {
       this.addsEntries = 0;
       this.addsBytes = 0;
     } else {
-      const { sum, last } = this.#fields;
-      this.addsBytes = this.#measureKey(values) + NUMBER_BYTES * (sum.length + last.length);
+      const { key, sum, last } = this.#fields;
+      const keyBytes = measureKey(this.#kind, key, values, this.#maxKeyBytes);
+      this.addsBytes = keyBytes + NUMBER_BYTES * (sum.length + last.length);
       this.addsEntries = 1;
     }
     this.#values = values;
@@ -141,7 +110,7 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
 
   absorb(added: Item): boolean {
     if (typeof added !== "object" || added === null) return false;
-    const slot = this.#access.absorb(this.#root, added);
+    const slot = this.#access.absorb(this.#index.root, added);
     if (slot === undefined) return false;
     this.items += 1;
     this.#slot = slot;
@@ -161,59 +130,33 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
   }
 
   seal(entries: number): Sealed<KeyedBatch> {
-    const slots = this.#slots.slice(this.#gone, this.#gone + entries);
-    if (slots.length === this.entries) {
-      this.#root = new Map();
-      this.#slots = [];
-      this.#gone = 0;
-    } else {
-      for (const slot of slots) this.#forget(slot);
-      this.#gone += slots.length;
-      this.#compact();
-    }
-    const sorted = slots.map((slot) => ({
+    const taken = this.#index.take(entries);
+    const slots = taken.map((slot) => ({
       entry: freezeEntry(this.#access.entry(slot)),
       ordinal: slot.ordinal,
     }));
-    sorted.sort((a, b) => compareEntries(a.entry, b.entry));
-    const batch = freeze(
-      this.#fields,
-      sorted.map(({ entry }) => entry),
-    );
-    const size = sizeOf(batch);
-    this.items -= size.items;
-    this.bytes -= size.bytes;
-    return { batch, ...size, ordinals: sorted.map(({ ordinal }) => ordinal) };
+    return { ...sortBatch(this.#fields, slots), ...this.#leave(taken) };
   }
 
   dropOldest(): Size {
-    const slot = this.#slots[this.#gone];
-    if (slot === undefined) return { items: 0, entries: 0, bytes: 0 };
-    this.#forget(slot);
-    this.#gone += 1;
-    this.#compact();
-    this.items -= slot.items;
-    this.bytes -= slot.bytes;
-    return { items: slot.items, entries: 1, bytes: slot.bytes };
+    return this.#leave(this.#index.take(1));
   }
 
-  #refuseUnknownFields(item: Fields): void {
-    for (const name in item) {
-      if (this.#known.has(name)) continue;
-      const known = [...this.#known].join(", ");
-      const message = `unknown field ${quote(name)} with value ${quote(item[name])}; the fields are ${known}`;
-      throw this.#usage("SLUICE_ERR_ITEM_UNKNOWN_FIELD", message);
+  #leave(slots: readonly Slot[]): Size {
+    let [items, bytes] = [0, 0];
+    for (const slot of slots) {
+      items += slot.items;
+      bytes += slot.bytes;
     }
+    this.items -= items;
+    this.bytes -= bytes;
+    return { items, entries: slots.length, bytes };
   }
 
   /** The close look: throws what is wrong with the values, or finds the slot of their key, if held. */
   #look(values: Values): Slot | undefined {
     const { key, sum, last } = this.#fields;
-    let level: Level | Slot | undefined = this.#root;
-    for (const index of key.keys()) {
-      level = (level as Level | undefined)?.get(values[index] as string);
-    }
-    const slot = level as Slot | undefined;
+    const slot = this.#index.find(values.slice(0, key.length));
     const held = slot === undefined ? undefined : this.#access.entry(slot);
     for (const [index, name] of sum.entries()) {
       const value = values[key.length + index];
@@ -239,89 +182,12 @@ class KeyedAccumulator<Item extends object> implements Accumulator<Item, KeyedBa
   #open(values: Values): Slot {
     const slot = this.#access.open(values, this.addsBytes, this.#nextOrdinal);
     this.#nextOrdinal += 1;
-    this.#slots.push(slot);
+    this.#index.add(slot);
     this.bytes += slot.bytes;
-    let level = this.#root;
-    const parts = this.#access.entry(slot).key;
-    for (const part of parts.slice(0, -1)) {
-      let next = level.get(part) as Level | undefined;
-      if (next === undefined) level.set(part, (next = new Map()));
-      level = next;
-    }
-    level.set(parts.at(-1) as string, slot);
     return slot;
   }
 
-  /** Takes the slot out of the maps, and maps that it leaves empty with it. */
-  #forget(slot: Slot): void {
-    const path: [Level, string][] = [];
-    let level: Level | Slot | undefined = this.#root;
-    for (const part of this.#access.entry(slot).key) {
-      path.push([level as Level, part]);
-      level = (level as Level).get(part);
-    }
-    for (const [map, part] of path.reverse()) {
-      map.delete(part);
-      if (map.size > 0) break;
-    }
-  }
-
-  /** Removes dropped slots once they are the greater half: each slot moves a bounded number of times. */
-  #compact(): void {
-    if (this.#gone * 2 < this.#slots.length) return;
-    this.#slots = this.#slots.slice(this.#gone);
-    this.#gone = 0;
-  }
-
-  #measureKey(values: Values): number {
-    let bytes = 0;
-    for (const [index, name] of this.#fields.key.entries()) {
-      const part = values[index];
-      if (typeof part !== "string") {
-        const message = `key field ${quote(name)} must be a string; received ${quote(part)}`;
-        throw this.#usage("SLUICE_ERR_KEY_INVALID", message);
-      }
-      const fault = textFault(part);
-      if (fault !== undefined) {
-        const message = `key field ${quote(name)} holds ${fault}: ${quote(part)}`;
-        throw this.#usage("SLUICE_ERR_KEY_INVALID", message);
-      }
-      bytes += byteLength(part);
-    }
-    if (bytes > this.#maxKeyBytes) {
-      const parts = values.slice(0, this.#fields.key.length);
-      const message = `a key of ${bytes} bytes is longer than maxKeyBytes (${this.#maxKeyBytes}): ${quote(parts)}`;
-      throw this.#usage("SLUICE_ERR_KEY_TOO_LONG", message);
-    }
-    return bytes;
-  }
-
   #usage(code: ErrorCode, message: string): SluiceError {
-    return new SluiceError(code, `${this.#kind}: ${message}`);
+    return refusal(this.#kind, code, message);
   }
 }
-
-/** FNV-1a over the parts. Parts that are not text are left to `measure` to refuse. */
-function hashKey(item: object, key: readonly string[]): number {
-  let hash = 0x811c9dc5;
-  for (const name of key) {
-    const part: unknown = (item as Fields | null)?.[name];
-    if (typeof part !== "string") continue;
-    for (let index = 0; index < part.length; index += 1) {
-      hash = Math.imul(hash ^ part.charCodeAt(index), 0x01000193);
-    }
-    hash = Math.imul(hash ^ 0xffff, 0x01000193);
-  }
-  return hash >>> 0;
-}
-
-function fieldNames(kind: string, option: string, names: unknown): readonly string[] {
-  const isName = (name: unknown): boolean => typeof name === "string" && name !== "";
-  if (!Array.isArray(names) || !Array.from(names).every(isName)) {
-    const message = `${kind}: ${option} must be a list of field names; received ${quote(names)}`;
-    throw usage("SLUICE_ERR_OPTION_INVALID", message);
-  }
-  return Object.freeze([...(names as string[])]);
-}
-
-const usage = (code: ErrorCode, message: string): SluiceError => new SluiceError(code, message);

@@ -35,7 +35,10 @@ export interface Accumulator<Item, Batch> {
   readonly items: number;
   readonly entries: number;
   readonly bytes: number;
-  /** What the item last measured would add. No new entry means that it needs no room. */
+  /**
+   * What the item last measured would add. No new entry means that it needs no room: where it only
+   * makes held entries longer, or shorter by negative bytes, it is always taken.
+   */
   readonly addsItems: number;
   readonly addsEntries: number;
   readonly addsBytes: number;

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { checkShapeLaws } from "../testing/index.ts";
 import { compose } from "./compose.ts";
 import { distinct } from "./distinct.ts";
+import { latest } from "./latest.ts";
 import { list } from "./list.ts";
 import { sums } from "./sums.ts";
 
@@ -29,20 +30,43 @@ const aSum = (random: () => number) => ({
 const sumShape = sums({ key: ["a", "b"], sum: ["n", "m"], last: ["at"] });
 const setShape = distinct({ key: ["k"], last: ["at"] });
 const aKey = (random: () => number) => ({ k: pick(random, KEYS), at: time(random) });
+const latestShape = latest({ key: ["a", "b"], value: ["v", "w"], version: "at" });
+const aVersion = (random: () => number) => ({
+  a: pick(random, KEYS),
+  b: pick(random, KEYS),
+  v: pick(random, ["", "ü", "a longer text", 1.5, -0, true, null]),
+  w: Math.floor(random() * 1e6),
+  at: pick(random, [0, 1.001, new Date(2), "1970-01-01T00:00:00.000003Z", 4_000n, -1]),
+});
+const revisionShape = latest({
+  key: ["k"],
+  value: ["v"],
+  version: "rev",
+  versionType: "number",
+});
+const aRevision = (random: () => number) => ({
+  k: pick(random, KEYS),
+  v: pick(random, KEYS),
+  rev: pick(random, [1, 2, 3, 2n ** 63n - 1n, -(2n ** 63n)]),
+});
 const listShape = list<unknown>();
 const aValue = (random: () => number) => pick<unknown>(random, [1, "ü", null, { a: [1] }, true]);
 
 describe("every shape obeys the laws", () => {
   it("sums", () => checkShapeLaws(sumShape, { item: aSum }));
   it("distinct", () => checkShapeLaws(setShape, { item: aKey }));
+  it("latest, by time", () => checkShapeLaws(latestShape, { item: aVersion }));
+  it("latest, by number", () => checkShapeLaws(revisionShape, { item: aRevision }));
   it("list", () => checkShapeLaws(listShape, { item: aValue }));
   it("compose, of all the others", () => {
-    checkShapeLaws(compose({ sum: sumShape, set: setShape, list: listShape }), {
+    checkShapeLaws(compose({ sum: sumShape, set: setShape, last: latestShape, list: listShape }), {
       runs: 400,
       item: (random) => {
         const sum = random() < 0.6 ? aSum(random) : undefined;
         const set = random() < 0.5 ? aKey(random) : undefined;
-        return { sum, set, list: sum === undefined && set === undefined ? 1 : undefined };
+        const last = random() < 0.5 ? aVersion(random) : undefined;
+        const none = sum === undefined && set === undefined && last === undefined;
+        return { sum, set, last, list: none ? 1 : undefined };
       },
     });
   });

@@ -92,14 +92,14 @@ function checkAccumulator<Item, Batch>(
     sealedItems += next.items;
   };
   for (const item of items) {
-    const { entries } = accumulator;
+    const { entries, bytes } = accumulator;
     accumulator.measure(item);
-    const { addsEntries } = accumulator;
+    const { addsEntries, addsBytes } = accumulator;
     accumulator.fold();
     check(
-      "an item adds the entries it was measured for",
-      accumulator.entries,
-      entries + addsEntries,
+      "an item adds the entries and bytes it was measured for",
+      [accumulator.entries, accumulator.bytes],
+      [entries + addsEntries, bytes + addsBytes],
     );
     if (random() < 0.2) seal(Math.floor(random() * (accumulator.entries + 1)));
   }
