@@ -27,6 +27,8 @@ export type SluiceEvent = { readonly name: string } & (
       /** An earlier attempt had been applied although its acknowledgement was lost. */
       readonly duplicate: boolean;
       readonly statements: number;
+      /** What the sink had to tell: of `writeLatest` a `LatestDetails`. None where it is a duplicate. */
+      readonly details?: unknown;
     } & Size)
   | {
       readonly type: "retried";

@@ -270,19 +270,19 @@ export class Delivery<Batch, Entry> {
     const { size } = part;
     const warn = (error: unknown): void => emit({ type: "warning", error });
     const told = readResult(returned, size.entries, warn);
-    const { rejected: refused, statements, duplicate } = told;
+    const { rejected: refused, ...facts } = told;
     const items = refused.reduce(
       (n, { index }) => n - shape.itemsAt(part.batch, index),
       size.items,
     );
     books.committed += items;
-    books.statements += statements;
-    if (duplicate) books.duplicates += 1;
+    books.statements += facts.statements;
+    if (facts.duplicate) books.duplicates += 1;
     part.flight.release(items);
     const { id, attempts } = part;
     const durationMs = clock.now() - part.startedAt;
     const landed = { items, entries: size.entries - refused.length, bytes: size.bytes };
-    emit({ type: "committed", id, attempts, durationMs, duplicate, statements, ...landed });
+    emit({ type: "committed", id, attempts, durationMs, ...facts, ...landed });
     return this.#bury(part, "rejected", refused);
   }
 

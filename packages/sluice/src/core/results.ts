@@ -5,6 +5,7 @@ export interface Told {
   readonly rejected: readonly RejectedEntry[];
   readonly duplicate: boolean;
   readonly statements: number;
+  readonly details?: unknown;
 }
 
 /**
@@ -18,13 +19,14 @@ export function readResult(
 ): Told {
   try {
     const told = (returned ?? {}) as Partial<Record<keyof WriteResult, unknown>>;
-    const { rejected = [], duplicate, statements } = told;
+    const { rejected = [], duplicate, statements, details } = told;
     const sent = Number.isSafeInteger(statements) && Number(statements) >= 0;
     if (!Array.isArray(rejected)) throw new TypeError("the sink's `rejected` is not a list");
     return {
       rejected: plausible(rejected as readonly unknown[], entries, warn),
       duplicate: duplicate === true,
       statements: sent ? Number(statements) : 1,
+      ...(details === undefined ? {} : { details }),
     };
   } catch (error) {
     warn(error);

@@ -55,6 +55,8 @@ export interface WriteResult {
   readonly duplicate?: boolean | undefined;
   /** How many data statements or requests this attempt sent. Default 1. */
   readonly statements?: number | undefined;
+  /** What else there is to tell, passed on in the `committed` event. */
+  readonly details?: unknown;
 }
 
 /** Where batches land. */

@@ -12,7 +12,8 @@ export type SinkBatches<P extends SinkParts> = {
 /**
  * Writes every part of a `compose` batch in one statement, in one transaction, under one ledger
  * entry. The sinks must share one driver and the same options `ledger`, `prepare` and `classify`.
- * Parts are written in the order in which they are named: name them alike in every process.
+ * Parts are written in the order in which they are named: name them alike in every process. What a
+ * part has to tell is told under its name.
  *
  * @example
  * composeSinks({ requests: upsertSums(pool, { table: "requests" }), seen: touch(pool, { table: "clients" }) })
@@ -43,7 +44,15 @@ export function composeSinks<const P extends SinkParts>(parts: P): PostgresSink<
     if (stray !== undefined) throw optionError(`no sink writes part ${quote(stray)}`);
     const missing = Object.keys(parts).find((name) => !Object.hasOwn(batch, name));
     if (missing !== undefined) throw optionError(`the shape has no part ${quote(missing)}`);
-    return sinks.flatMap(([name, sink]) => sink.writes(batch[name as keyof P]));
+    return sinks.flatMap(([name, sink]) =>
+      sink.writes(batch[name as keyof P]).map((write) => ({
+        ...write,
+        details: (row) => {
+          const details = write.details(row);
+          return Object.keys(details).length === 0 ? {} : { [name]: details };
+        },
+      })),
+    );
   });
 }
 

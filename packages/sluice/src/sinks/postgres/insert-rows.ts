@@ -91,7 +91,7 @@ export function insertRows(
     onConflict === "update" ? [`DISTINCT ON (${order}) `, " DESC"] : ["", ""];
 
   const write: TableWrite<readonly object[]> = {
-    sql: (batch, first, gate) => {
+    sql: (batch, first, gate, name) => {
       if (!Array.isArray(batch)) {
         throw optionError(`takes batches of a list of records; received ${quote(batch)}`);
       }
@@ -100,7 +100,7 @@ export function insertRows(
       const casts = columns
         .map(({ alias, type }) => `u.${alias}::${castType(type)} AS ${alias}`)
         .join(", ");
-      return `INSERT INTO ${table} (${names})
+      return `${name} AS (INSERT INTO ${table} (${names})
   SELECT ${aliases} FROM (
     SELECT ${distinct}${aliases}, place FROM (
       SELECT ${casts}, place
@@ -108,7 +108,7 @@ export function insertRows(
     ) AS r ORDER BY ${order === "" ? "place" : `${order}, place${newest}`}
   ) AS sorted
   ${actions[onConflict]}
-  RETURNING 1`;
+  RETURNING 1)`;
     },
     values: (records) => {
       for (const record of records) refuseStrayColumns(record, options.columns);

@@ -32,40 +32,61 @@ export interface KeyedColumns {
 export function keyedColumns(
   sink: string,
   batch: KeyedBatch,
-  { columns = {}, types = {} }: ColumnOptions,
+  options: ColumnOptions,
 ): KeyedColumns {
-  const fields = batch?.fields as KeyedFields | undefined;
-  if (fields === undefined) {
+  const fields = batch?.fields as Partial<KeyedFields> | undefined;
+  const { key, sum, last } = fields ?? {};
+  if (key === undefined || sum === undefined || last === undefined) {
     const message = `${sink} writes batches of sums or distinct; received ${quote(batch)}`;
     throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
   }
-  const { key, sum, last } = fields;
-  const known = [...key, ...sum, ...last];
+  refuseStray(sink, options, [...key, ...sum, ...last], key);
+  return {
+    key: key.map(columnOf(sink, options, "k", "text")),
+    sum: sum.map(columnOf(sink, options, "s", "bigint")),
+    last: last.map(columnOf(sink, options, "l", "timestamptz")),
+  };
+}
+
+/** Refuses names and types for fields that are not there, or whose type is given. */
+export function refuseStray(
+  sink: string,
+  { columns = {}, types = {} }: ColumnOptions,
+  fields: readonly string[],
+  typed: readonly string[],
+): void {
   for (const [option, valid, names] of [
-    ["columns", known, columns],
-    ["types", key, types],
+    ["columns", fields, columns],
+    ["types", typed, types],
   ] as const) {
     const stray = Object.keys(names).find((name) => !valid.includes(name));
     if (stray === undefined) continue;
     const message = `${sink}: ${option} names ${quote(stray)}; the fields are ${valid.join(", ")}`;
     throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
   }
-  const column = (prefix: string, type: string) => (field: string, index: number) => ({
+}
+
+/** Maps fields to columns of a type, unless the options say otherwise. */
+export function columnOf(
+  sink: string,
+  { columns = {}, types = {} }: ColumnOptions,
+  prefix: string,
+  type: string,
+): (field: string, index: number) => Column {
+  return (field, index) => ({
     name: identifier(`${sink}: the column of ${quote(field)}`, own(columns, field) ?? field),
     alias: `${prefix}${index}`,
     type: castType(typeName(`${sink}: the type of ${quote(field)}`, own(types, field) ?? type)),
   });
-  return {
-    key: key.map(column("k", "text")),
-    sum: sum.map(column("s", "bigint")),
-    last: last.map(column("l", "timestamptz")),
-  };
 }
 
-/** `unnest($1::text[], $2::bigint[]) AS u(k0, s0)`. */
-export function unnestSql(columns: readonly Column[], first: number): string {
+/** `unnest($1::text[], $2::bigint[]) AS u(k0, s0)`; with `place`, rows are numbered from 1 by it. */
+export function unnestSql(columns: readonly Column[], first: number, place?: string): string {
   const arrays = columns.map(({ type }, index) => `$${first + index}::${type}[]`);
-  return `unnest(${arrays.join(", ")}) AS u(${columns.map(({ alias }) => alias).join(", ")})`;
+  const names = columns.map(({ alias }) => alias);
+  const numbered = place === undefined ? "" : " WITH ORDINALITY";
+  if (place !== undefined) names.push(place);
+  return `unnest(${arrays.join(", ")})${numbered} AS u(${names.join(", ")})`;
 }
 
 /** The values of a batch, an array literal per column: keys, sums, times. */

@@ -5,7 +5,13 @@ import { createHash } from "node:crypto";
 import { bisect } from "../../core/bisect.ts";
 import { isSluiceError, messageOf, quote, rejected, retryable, SluiceError } from "../../errors.ts";
 import type { Sink, WriteContext, WriteResult } from "../sink.ts";
-import { type PostgresDriver, type Session, type Transact, transactor } from "./driver.ts";
+import {
+  type PostgresDriver,
+  type Row,
+  type Session,
+  type Transact,
+  transactor,
+} from "./driver.ts";
 import { tableName } from "./identifiers.ts";
 import {
   claimSql,
@@ -30,12 +36,29 @@ export interface PostgresSinkOptions {
   readonly classify?: ((error: unknown) => FailureClass) | undefined;
 }
 
-/** How a batch goes into one table: a data-modifying statement whose text does not depend on rows. */
+/** How a batch goes into one table: data-modifying SQL whose text does not depend on rows. */
 export interface TableWrite<Batch> {
-  /** The statement, ending in RETURNING 1. Its parameters start at `$first`. */
-  sql(batch: Batch, first: number, gate: string): string;
+  /**
+   * Named queries, `name AS (…)`, of which the last is called `name` and has a row per row written.
+   * Parameters start at `$first`; nothing is written where `gate` is false.
+   */
+  sql(batch: Batch, first: number, gate: string, name: string): string;
   /** One array literal per parameter. */
   values(batch: Batch): readonly string[];
+  /** What to tell of the rows beyond that they landed. */
+  readonly details?: WriteDetails<Batch> | undefined;
+}
+
+/** What a write tells of its rows. */
+export interface WriteDetails<Batch> {
+  /** Further expressions to select, by column, where the queries are called `name` and so on. */
+  columns(name: string, batch: Batch): Readonly<Record<string, string>>;
+  read(row: Row, batch: Batch): Details;
+}
+
+/** Figures and lists by name: those of several statements add up and follow each other. */
+export interface Details {
+  readonly [name: string]: number | readonly unknown[] | Details;
 }
 
 /** A sink that can be composed with others of the same database into one statement. */
@@ -47,8 +70,10 @@ export interface PostgresSink<Batch> extends Sink<Batch> {
 
 /** A table write and the batch that it writes. */
 export interface BoundWrite {
-  sql(first: number, gate: string): string;
+  sql(first: number, gate: string, name: string): string;
   values(): readonly string[];
+  columns(name: string): Readonly<Record<string, string>>;
+  details(row: Row): Details;
 }
 
 export const SINK_OPTIONS: readonly string[] = ["ledger", "prepare", "classify"];
@@ -61,8 +86,10 @@ export function tableSink<Batch>(
 ): PostgresSink<Batch> {
   return postgresSink(driver, options, (batch) => [
     {
-      sql: (first, gate) => write.sql(batch, first, gate),
+      sql: (first, gate, name) => write.sql(batch, first, gate, name),
       values: () => write.values(batch),
+      columns: (name) => write.details?.columns(name, batch) ?? {},
+      details: (row) => write.details?.read(row, batch) ?? {},
     },
   ]);
 }
@@ -91,7 +118,7 @@ export function postgresSink<Batch>(
     options,
     writes,
     check: (empty) => {
-      for (const part of writes(empty)) part.sql(1, "true");
+      for (const part of writes(empty)) part.sql(1, "true", "w0");
     },
     write: (batch, context) => writer.write(batch, context),
   };
@@ -160,13 +187,13 @@ class Writer<Batch> {
   ): Promise<WriteResult> {
     const { ledger } = this.#parts;
     const claim = ledger === undefined ? undefined : claimSql(ledger.quoted);
-    const rows = await this.#statement(
+    const { claimed, details } = await this.#statement(
       session,
       batch,
       claim,
       claim === undefined ? [] : claimValues(id),
     );
-    if (ledger === undefined || Number(rows[0]?.["claimed"]) > 0) return { statements: 1 };
+    if (ledger === undefined || claimed) return { statements: 1, ...told(details) };
     const earlier = await storedRejections(session, ledger.quoted, id);
     return { duplicate: true, rejected: earlier, statements: 1 };
   }
@@ -190,12 +217,16 @@ class Writer<Batch> {
         return { duplicate: true, rejected: earlier, statements };
       }
     }
+    let details: Details = {};
     const faults = await bisect(batch, cause, shape, async (part) => {
       // More faults than time: the engine halves the batch, and each half has an attempt of its own.
       if (remainingMs() < timeoutMs / 2) throw this.#refusal("too many entries at fault", cause);
       statements += 1;
       try {
-        await session.savepoint((inner) => this.#statement(inner, part, undefined, []));
+        const landed = await session.savepoint((inner) =>
+          this.#statement(inner, part, undefined, []),
+        );
+        details = addDetails(details, landed.details);
         return undefined;
       } catch (error) {
         if (isSluiceError(error) && error.disposition === "rejected")
@@ -205,7 +236,7 @@ class Writer<Batch> {
       }
     });
     if (ledger !== undefined) await storeRejections(session, ledger.quoted, id, faults);
-    return { rejected: faults, statements };
+    return { rejected: faults, statements, ...told(details) };
   }
 
   async #statement(
@@ -213,19 +244,31 @@ class Writer<Batch> {
     batch: Batch,
     claim: string | undefined,
     claimed: readonly string[],
-  ): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  ): Promise<{ readonly claimed: boolean; readonly details: Details }> {
     const gate = claim === undefined ? "true" : "EXISTS (SELECT FROM claim)";
     const values = [...claimed];
     const ctes = claim === undefined ? [] : [`claim AS (${claim})`];
     // Counted one by one, in this order: PostgreSQL then runs the writes in this order, everywhere.
     const counts = claim === undefined ? [] : ["(SELECT count(*) FROM claim) AS claimed"];
-    for (const [index, write] of this.#parts.writes(batch).entries()) {
-      ctes.push(`w${index} AS (${write.sql(values.length + 1, gate)})`);
-      counts.push(`(SELECT count(*) FROM w${index}) AS w${index}`);
+    const writes = this.#parts.writes(batch);
+    for (const [index, write] of writes.entries()) {
+      const name = `w${index}`;
+      ctes.push(write.sql(values.length + 1, gate, name));
+      counts.push(`(SELECT count(*) FROM ${name}) AS ${name}`);
+      for (const [column, sql] of Object.entries(write.columns(name))) {
+        counts.push(`${sql} AS ${name}_${column}`);
+      }
       values.push(...encoded(write));
     }
     const text = `WITH ${ctes.join(",\n")}\nSELECT ${counts.join(", ")}`;
-    return session.query(text, values, this.#parts.prepare ? statementName(text) : undefined);
+    const name = this.#parts.prepare ? statementName(text) : undefined;
+    const [row = {}] = await session.query(text, values, name);
+    return {
+      claimed: claim === undefined || Number(row["claimed"]) > 0,
+      details: writes
+        .map((write, index) => write.details(columnsOf(row, `w${index}`)))
+        .reduce(addDetails, {}),
+    };
   }
 
   /** Dead writers' ledger rows go once per sink. Failing at that must not hold up data for long. */
@@ -248,6 +291,32 @@ function encoded(write: BoundWrite): readonly string[] {
     throw rejected(message, { cause: error, ambiguous: false });
   }
 }
+
+/** The columns of the row that are called `prefix`, which is the count, or `prefix_…`, by the rest. */
+function columnsOf(row: Row, prefix: string): Row {
+  const own = Object.entries(row).flatMap(([column, value]): [string, unknown][] => {
+    if (column === prefix) return [["count", value]];
+    return column.startsWith(`${prefix}_`) ? [[column.slice(prefix.length + 1), value]] : [];
+  });
+  return Object.fromEntries(own);
+}
+
+/** Figures add up, lists follow each other. */
+function addDetails(a: Details, b: Details): Details {
+  const sum: Record<string, Details[string]> = { ...a };
+  for (const [name, value] of Object.entries(b)) {
+    const before = sum[name];
+    if (typeof value === "number") sum[name] = Number(before ?? 0) + value;
+    else if (isList(value)) sum[name] = isList(before) ? [...before, ...value] : value;
+    else sum[name] = addDetails((before ?? {}) as Details, value);
+  }
+  return sum;
+}
+
+const told = (details: Details): Pick<WriteResult, "details"> =>
+  Object.keys(details).length === 0 ? {} : { details };
+
+const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
 
 /** The same text has the same name, on every connection of every process. */
 const statementName = (text: string): string =>

@@ -49,7 +49,7 @@ export function touch(driver: PostgresDriver, options: TouchOptions): PostgresSi
   const fold = options.caseInsensitive === true ? (text: string) => `lower(${text})` : plain;
 
   const write: TableWrite<KeyedBatch> = {
-    sql: (batch, first, gate) => {
+    sql: (batch, first, gate, name) => {
       const { key, sum, last } = keyedColumns("touch", batch, options);
       const time = last[0];
       const column = time?.name ?? set;
@@ -66,7 +66,7 @@ export function touch(driver: PostgresDriver, options: TouchOptions): PostgresSi
       const changes = [`${column} = greatest(t.${column}, locked.at)`];
       if (updatedAt !== undefined) changes.push(`${updatedAt} = now()`);
       const same = key.map(({ name, alias }) => `t.${name} = locked.${alias}`);
-      return `UPDATE ${table} AS t SET ${changes.join(", ")}
+      return `${name} AS (UPDATE ${table} AS t SET ${changes.join(", ")}
   FROM (
     SELECT ${columns.join(", ")}, x.at
     FROM (
@@ -78,7 +78,7 @@ export function touch(driver: PostgresDriver, options: TouchOptions): PostgresSi
     FOR NO KEY UPDATE OF r
   ) AS locked
   WHERE ${same.join(" AND ")} AND ${living.replace("r.", "t.")}
-  RETURNING 1`;
+  RETURNING 1)`;
     },
     values: keyedValues,
   };

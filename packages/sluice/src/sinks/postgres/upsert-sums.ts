@@ -42,7 +42,7 @@ export function upsertSums(
       ? undefined
       : identifier("upsertSums: updatedAt", options.updatedAt);
   const write: TableWrite<KeyedBatch> = {
-    sql: (batch, first, gate) => {
+    sql: (batch, first, gate, name) => {
       const { key, sum, last } = keyedColumns("upsertSums", batch, options);
       const all = [...key, ...sum, ...last];
       const names = all.map(({ name }) => name);
@@ -58,10 +58,10 @@ export function upsertSums(
       }
       const conflict = key.map(({ name }) => name).join(", ");
       const action = changes.length === 0 ? "NOTHING" : `UPDATE SET ${changes.join(", ")}`;
-      return `INSERT INTO ${table} AS t (${names.join(", ")})
+      return `${name} AS (INSERT INTO ${table} AS t (${names.join(", ")})
   SELECT ${values.join(", ")} FROM ${unnestSql(all, first)} WHERE ${gate}
   ON CONFLICT (${conflict}) DO ${action}
-  RETURNING 1`;
+  RETURNING 1)`;
     },
     values: keyedValues,
   };

@@ -1,0 +1,165 @@
+import { invalidOption, refuseUnknown } from "../../core/validate.ts";
+import { quote, SluiceError } from "../../errors.ts";
+import type { LatestBatch, LatestFields, Scalar } from "../../shapes/latest-batch.ts";
+import { writeVersion } from "../../shapes/versions.ts";
+import { textArray } from "./array-literal.ts";
+import type { PostgresDriver } from "./driver.ts";
+import { tableName } from "./identifiers.ts";
+import {
+  type Column,
+  type ColumnOptions,
+  columnOf,
+  refuseStray,
+  unnestSql,
+} from "./keyed-columns.ts";
+import {
+  type PostgresSink,
+  type PostgresSinkOptions,
+  SINK_OPTIONS,
+  type TableWrite,
+  tableSink,
+} from "./postgres-sink.ts";
+
+/** The options of `writeLatest`. */
+export interface WriteLatestOptions extends PostgresSinkOptions, ColumnOptions {
+  /** The table, with or without its schema. It needs a unique constraint over the key columns. */
+  readonly table: string;
+  /** What becomes of a key without a row: `ignore` (default) passes it over, `insert` makes its row. */
+  readonly onMissing?: "ignore" | "insert" | undefined;
+}
+
+/** What became of the entries of a batch; keys are lists of their parts. */
+export type LatestDetails = {
+  /** Rows that were written, inserted ones included. */
+  readonly changed: number;
+  /** Keys whose row has a newer version and stayed as it was. */
+  readonly stale: readonly (readonly string[])[];
+  /** Keys that had no row: passed over or, with `onMissing: "insert"`, inserted. */
+  readonly missing: readonly (readonly string[])[];
+};
+
+/**
+ * Writes a `latest` batch to a table in one statement: a row changes only if its version is not newer
+ * than what is written, or is NULL. So however late a batch comes, from whichever process, no row ever
+ * goes back to an older version; of equal versions the one that is written last stays. Rows are locked
+ * in the order of their keys, so that concurrent writers never deadlock.
+ *
+ * Columns are named like the fields unless `columns` says otherwise. They are text, the version
+ * timestamptz or bigint, unless `types` says otherwise. The `committed` event carries `LatestDetails`.
+ *
+ * @example
+ * writeLatest(pool, { table: "settings", onMissing: "insert" })
+ */
+export function writeLatest(
+  driver: PostgresDriver,
+  options: WriteLatestOptions,
+): PostgresSink<LatestBatch> {
+  refuseUnknown(
+    options,
+    [...SINK_OPTIONS, "table", "columns", "types", "onMissing"],
+    "writeLatest: ",
+  );
+  const table = tableName("writeLatest: table", options.table);
+  const { onMissing = "ignore" } = options;
+  if (onMissing !== "ignore" && onMissing !== "insert") {
+    throw invalidOption("writeLatest: onMissing", '"ignore" or "insert"', onMissing);
+  }
+  const write: TableWrite<LatestBatch> = {
+    sql: (batch, first, gate, name) => {
+      const columns = columnsOf(batch, options);
+      const { key, value, version } = columns;
+      const order = (of: string): string =>
+        key.map(({ alias }) => `${of}.${alias}::text COLLATE "C"`).join(", ");
+      // Two texts may be one key of another type, such as uuid: the newer of them counts.
+      const one = `${name}_batch AS (
+  SELECT DISTINCT ON (${order("u")}) * FROM ${unnestSql([...key, ...value, version], first, "place")}
+  WHERE ${gate} ORDER BY ${order("u")}, u.${version.alias} DESC, u.place DESC)`;
+      const written = [...value, version];
+      const guard = (incoming: string): string =>
+        `(t.${version.name} <= ${incoming} OR t.${version.name} IS NULL)`;
+      if (onMissing === "insert") {
+        const all = [...key, ...written];
+        return `${one},
+${name} AS (INSERT INTO ${table} AS t (${all.map((column) => column.name).join(", ")})
+  SELECT ${all.map(({ alias }) => `b.${alias}`).join(", ")} FROM ${name}_batch AS b ORDER BY ${order("b")}
+  ON CONFLICT (${key.map((column) => column.name).join(", ")}) DO UPDATE
+  SET ${written.map((column) => `${column.name} = excluded.${column.name}`).join(", ")}
+  WHERE ${guard(`excluded.${version.name}`)}
+  RETURNING ${key.map((column) => `t.${column.name} AS ${column.alias}`).join(", ")}, t.xmax = 0 AS inserted)`;
+      }
+      const match = (of: string): string =>
+        key.map((column) => `t.${column.name} = ${of}.${column.alias}`).join(" AND ");
+      return `${one},
+${name}_found AS (
+  SELECT b.* FROM ${name}_batch AS b JOIN ${table} AS t ON ${match("b")}
+  ORDER BY ${order("b")} FOR NO KEY UPDATE OF t),
+${name} AS (UPDATE ${table} AS t
+  SET ${written.map((column) => `${column.name} = f.${column.alias}`).join(", ")}
+  FROM ${name}_found AS f WHERE ${match("f")} AND ${guard(`f.${version.alias}`)}
+  RETURNING f.place)`;
+    },
+    values: ({ fields, entries }) => [
+      ...fields.key.map((_, index) => textArray(entries.map(({ key }) => key[index] ?? null))),
+      ...fields.value.map((_, index) =>
+        textArray(entries.map(({ values }) => asText(values[index] ?? null))),
+      ),
+      textArray(entries.map(({ version }) => writeVersion(fields.versionType, version))),
+    ],
+    details: {
+      columns: (name, { fields }) => {
+        const list = (query: string): string => `array_to_string(ARRAY(${query}), ',')`;
+        const [batch, found] = [`${name}_batch`, `${name}_found`];
+        if (onMissing === "insert") {
+          const same = fields.key.map((_, index) => `w.k${index} = b.k${index}`).join(" AND ");
+          const written = `SELECT FROM ${name} AS w WHERE ${same}`;
+          return {
+            stale: list(`SELECT b.place FROM ${batch} AS b WHERE NOT EXISTS (${written})`),
+            missing: list(
+              `SELECT b.place FROM ${batch} AS b WHERE EXISTS (${written} AND w.inserted)`,
+            ),
+          };
+        }
+        return {
+          stale: list(`SELECT place FROM ${found} EXCEPT SELECT place FROM ${name}`),
+          missing: list(`SELECT place FROM ${batch} EXCEPT SELECT place FROM ${found}`),
+        };
+      },
+      read: ({ count, stale, missing }, { entries }): LatestDetails => {
+        const keys = (places: unknown): (readonly string[])[] =>
+          places === ""
+            ? []
+            : String(places)
+                .split(",")
+                .map((place) => entries[Number(place) - 1]?.key ?? []);
+        return { changed: Number(count), stale: keys(stale), missing: keys(missing) };
+      },
+    },
+  };
+  return tableSink(driver, options, write);
+}
+
+function columnsOf(
+  batch: LatestBatch,
+  options: ColumnOptions,
+): {
+  readonly key: readonly Column[];
+  readonly value: readonly Column[];
+  readonly version: Column;
+} {
+  const fields = batch?.fields as Partial<LatestFields> | undefined;
+  const { key, value, version, versionType } = fields ?? {};
+  if (key === undefined || value === undefined || version === undefined) {
+    const message = `writeLatest writes batches of latest; received ${quote(batch)}`;
+    throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
+  }
+  const all = [...key, ...value, version];
+  refuseStray("writeLatest", options, all, all);
+  const type = versionType === "number" ? "bigint" : "timestamptz";
+  return {
+    key: key.map(columnOf("writeLatest", options, "k", "text")),
+    value: value.map(columnOf("writeLatest", options, "v", "text")),
+    version: columnOf("writeLatest", options, "version", type)(version, 0),
+  };
+}
+
+const asText = (value: Scalar): string | null => (value === null ? null : String(value));
