@@ -10,6 +10,8 @@ const limits = {
   "./postgres": "8 kB",
   "./client-stats": "22 kB",
   "./clickhouse": "31.5 kB",
+  "./pubsub": "20 kB",
+  "./agent-metadata": "30 kB",
   "./testing": "3 kB",
 };
 

@@ -11,6 +11,8 @@ const alias = [
   { find: /^sluice\/postgres$/, replacement: `${sources}/sinks/postgres/index.ts` },
   { find: /^sluice\/clickhouse$/, replacement: `${sources}/systems/clickhouse.ts` },
   { find: /^sluice\/client-stats$/, replacement: `${sources}/systems/client-stats.ts` },
+  { find: /^sluice\/pubsub$/, replacement: `${sources}/pubsub/index.ts` },
+  { find: /^sluice\/agent-metadata$/, replacement: `${sources}/systems/agent-metadata.ts` },
   { find: /^sluice\/testing$/, replacement: `${sources}/testing/index.ts` },
 ];
 

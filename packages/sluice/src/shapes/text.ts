@@ -6,6 +6,16 @@ import { Buffer } from "node:buffer";
 /** Length in UTF-8 bytes. */
 export const byteLength = (text: string): number => Buffer.byteLength(text);
 
+/** The longest start of `text` that has at most `maxBytes` in UTF-8; no character is cut in two. */
+export function cutText(text: string, maxBytes: number): string {
+  if (text.length * 3 <= maxBytes) return text;
+  const bytes = Buffer.from(text);
+  if (bytes.length <= maxBytes) return text;
+  let end = maxBytes;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1; // within a character
+  return bytes.toString("utf8", 0, end);
+}
+
 /** Why a store cannot keep `text` as it is; `undefined` when it can. */
 export function textFault(text: string): string | undefined {
   if (text.includes("\0")) return "NUL";

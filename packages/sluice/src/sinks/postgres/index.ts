@@ -13,9 +13,12 @@ export type {
 } from "./driver.ts";
 export { type InsertRowsOptions, insertRows } from "./insert-rows.ts";
 export type { ColumnOptions } from "./keyed-columns.ts";
+export type { ListenSource } from "./listen-connection.ts";
 export { ledgerDdl, type ReapOptions, reapLedger } from "./ledger.ts";
 export { migrate, type SumsDdlOptions, sumsDdl } from "./migrate.ts";
 export type { BoundWrite, Details, PostgresSink, PostgresSinkOptions } from "./postgres-sink.ts";
+export { type PostgresPubsubOptions, postgresPubsub } from "./postgres-pubsub.ts";
+export { type PublishingOptions, publishing } from "./publishing.ts";
 export { classifySqlstate, type FailureClass, sqlstateOf } from "./sqlstate.ts";
 export { type TouchOptions, touch } from "./touch.ts";
 export { type UpsertSumsOptions, upsertSums } from "./upsert-sums.ts";

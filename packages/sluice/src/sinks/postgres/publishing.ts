@@ -1,0 +1,85 @@
+import { invalidOption, refuseUnknown } from "../../core/validate.ts";
+import type { Publisher } from "../../pubsub/publisher.ts";
+import type { Sink } from "../sink.ts";
+import { textArray } from "./array-literal.ts";
+import { identifier } from "./identifiers.ts";
+import { type BoundWrite, type PostgresSink, postgresSink } from "./postgres-sink.ts";
+
+/** The options of `publishing`. */
+export interface PublishingOptions<Batch> {
+  /** Whose channel is told, and by whom where `atomic` is not set. */
+  readonly publisher: Publisher;
+  /** The keys that a batch is about; repetitions are published once. */
+  readonly keys: (batch: Batch) => Iterable<string>;
+  /**
+   * Publish in the transaction of the data, so that readers hear of it exactly when they can see it,
+   * and no notification is lost with the process. Default false.
+   *
+   * **What it costs.** PostgreSQL serialises the commits of transactions that notify, over all databases
+   * of a server, for as long as a commit takes. With 32 concurrent writers of one row each, 11,937
+   * transactions per second became 2,702, and half of that with 50 idle listeners; published afterwards
+   * they stayed at 7,769 of 8,330 (PostgreSQL 18, local disk, `bench/publish.js` repeats it). Where a
+   * commit waits 1 to 2 ms for its disk, the whole server is left with 500 to 1,000 of them per second.
+   */
+  readonly atomic?: boolean | undefined;
+}
+
+/**
+ * A sink that tells a channel what it has written: after the data is committed, in transactions of the
+ * publisher's own. A failure to publish is tried again and never fails a batch. With `atomic`, within
+ * the one statement that writes the data.
+ *
+ * @example
+ * const changes = createPublisher(postgresPubsub(pool), { channel: "settings" });
+ * const sink = publishing(writeLatest(pool, { table: "settings" }), {
+ *   publisher: changes,
+ *   keys: ({ entries }) => entries.map(({ key }) => key[0]),
+ * });
+ */
+export function publishing<Batch>(
+  sink: PostgresSink<Batch>,
+  options: PublishingOptions<Batch>,
+): Sink<Batch> {
+  refuseUnknown(options, ["publisher", "keys", "atomic"], "publishing: ");
+  const { publisher, keys, atomic = false } = options;
+  if (typeof sink?.writes !== "function") {
+    throw invalidOption("publishing: sink", "a PostgreSQL sink", sink);
+  }
+  if (typeof publisher?.publish !== "function" || typeof publisher.pack !== "function") {
+    throw invalidOption("publishing: publisher", "one of createPublisher()", publisher);
+  }
+  if (typeof keys !== "function") throw invalidOption("publishing: keys", "a function", keys);
+  if (typeof atomic !== "boolean") throw invalidOption("publishing: atomic", "a boolean", atomic);
+  const { channel } = publisher;
+  identifier("publishing: the channel", channel);
+  if (atomic) {
+    return postgresSink(sink.driver, sink.options, (batch) => [
+      ...sink.writes(batch),
+      notify(channel, () => publisher.pack([...new Set(keys(batch))])),
+    ]);
+  }
+  const { check } = sink;
+  return {
+    ...(check === undefined ? {} : { check: (empty: Batch) => check(empty) }),
+    write: async (batch, context) => {
+      const result = await sink.write(batch, context);
+      try {
+        publisher.publish(keys(batch));
+      } catch (error) {
+        context.warn(error); // of `keys`: the data has landed all the same
+      }
+      return result;
+    },
+  };
+}
+
+/** A part of a flush that notifies a channel of payloads, and tells how many in `details.payloads`. */
+function notify(channel: string, payloads: () => readonly string[]): BoundWrite {
+  return {
+    sql: (first, gate, name) =>
+      `${name} AS (SELECT pg_notify($${first}, u.payload) FROM unnest($${first + 1}::text[]) AS u(payload) WHERE ${gate})`,
+    values: () => [channel, textArray(payloads())],
+    columns: () => ({}),
+    details: ({ count }) => ({ payloads: Number(count) }),
+  };
+}

@@ -1,0 +1,242 @@
+/**
+ * Metadata of many agents: the newest value per agent and key, by one statement per flush, and readers
+ * that hear of it at once, on any replica.
+ */
+import { systemClock, systemRandom } from "../clock.ts";
+import { createBatcher } from "../core/batcher.ts";
+import { emitter } from "../core/emitter.ts";
+import { FIXED, given, LIMITS } from "../core/options.ts";
+import { callOptions, duration, refuseAbove, refuseUnknown } from "../core/validate.ts";
+import { isSluiceError, SluiceError } from "../errors.ts";
+import type { FlushReason, SluiceEvent } from "../events.ts";
+import { localPubsub } from "../pubsub/local-pubsub.ts";
+import { checkUuid, packUuids, unpackUuids } from "../pubsub/payloads.ts";
+import { createPublisher } from "../pubsub/publisher.ts";
+import { Watchers } from "../pubsub/watchers.ts";
+import { latest } from "../shapes/latest.ts";
+import { type PostgresDriver, transactor } from "../sinks/postgres/driver.ts";
+import { SINK_OPTIONS } from "../sinks/postgres/postgres-sink.ts";
+import { publishing } from "../sinks/postgres/publishing.ts";
+import { type LatestDetails, writeLatest } from "../sinks/postgres/write-latest.ts";
+import { readEntries } from "./agent-metadata-entries.ts";
+import { type AgentMetadata, agentReader, DEFAULT_TABLE, FIELDS } from "./agent-metadata-table.ts";
+import type {
+  AgentMetadataBatcher,
+  AgentMetadataFlushReason,
+  AgentMetadataOptions,
+} from "./agent-metadata-types.ts";
+
+export type { AgentMetadataEntry, AgentMetadataLists } from "./agent-metadata-entries.ts";
+export {
+  type AgentMetadata,
+  agentMetadataDdl,
+  type AgentMetadataDdlOptions,
+} from "./agent-metadata-table.ts";
+export type {
+  AgentMetadataBatcher,
+  AgentMetadataFlushReason,
+  AgentMetadataOptions,
+  AgentMetadataStats,
+} from "./agent-metadata-types.ts";
+
+/** The limits where none are stated: those of the reference, whose queue is five batches long. */
+const DEFAULTS = {
+  name: "agent-metadata",
+  maxEntries: 500,
+  maxDelayMs: 5_000,
+  closeTimeoutMs: 15_000,
+} as const;
+const QUEUE_BATCHES = 5;
+
+/** How long `flush()` and `close()` wait for notifications, which are no part of their promise. */
+const PUBLISH_PATIENCE_MS = 2_000;
+
+const REASONS: Readonly<Record<FlushReason, AgentMetadataFlushReason>> = {
+  entries: "capacity",
+  bytes: "capacity",
+  delay: "scheduled",
+  flush: "scheduled",
+  close: "shutdown",
+};
+
+const OPTIONS: readonly string[] = [
+  "table",
+  "onMissing",
+  "pubsub",
+  "channel",
+  "atomic",
+  "pollIntervalMs",
+  "readIntervalMs",
+  ...SINK_OPTIONS,
+  ...FIXED.filter((option) => option !== "shape" && option !== "sink"),
+  ...LIMITS,
+];
+
+/** What a batch has to tell; notifications only where they are part of it. */
+type WrittenDetails = LatestDetails & { readonly payloads?: number };
+
+const shape = latest(FIELDS);
+
+/**
+ * Makes a batcher for agents' metadata. Defaults: 500 entries or 5 s per flush, 2,500 entries held, 15 s
+ * for the last flush.
+ *
+ * @example
+ * await migrate(pool, agentMetadataDdl());
+ * const pubsub = postgresPubsub(pool, { listen: () => new pg.Client(url) });
+ * const metadata = createAgentMetadataBatcher(pool, { pubsub, onMissing: "insert" });
+ * await metadata.add(agentId, [{ key: "load", value: "0.7" }]);
+ * for await (const { entries } of metadata.watch(agentId, { signal })) render(entries);
+ */
+export function createAgentMetadataBatcher(
+  driver: PostgresDriver,
+  options: AgentMetadataOptions = {},
+): AgentMetadataBatcher {
+  refuseUnknown(options, OPTIONS, "createAgentMetadataBatcher: ");
+  const { table = DEFAULT_TABLE, onMissing, ledger, prepare, classify, ...others } = options;
+  const { pubsub, channel = "agent_metadata_batch", atomic, ...rest } = others;
+  const { pollIntervalMs, readIntervalMs, ...limits } = rest;
+  const clock = limits.clock ?? systemClock;
+  const random = limits.random ?? systemRandom;
+  const intervals = {
+    pollIntervalMs: duration("pollIntervalMs", pollIntervalMs, 5_000, 1),
+    readIntervalMs: duration("readIntervalMs", readIntervalMs, 1_000, 0),
+  };
+  refuseAbove(
+    "readIntervalMs",
+    intervals.readIntervalMs,
+    "pollIntervalMs",
+    intervals.pollIntervalMs,
+  );
+  const name = limits.name ?? DEFAULTS.name;
+  const emit = emitter(name, limits.observe, limits.deadLetter !== undefined);
+  const warn = (error: unknown): void => emit({ type: "warning", error });
+
+  const counts = { superseded: 0, changed: 0, stale: 0, missing: 0, payloads: 0 };
+  const flushes = { capacity: 0, scheduled: 0, shutdown: 0 };
+  const observe = (event: SluiceEvent): void => {
+    if (event.type === "sealed") {
+      flushes[REASONS[event.reason]] += 1;
+      counts.superseded += event.items - event.entries;
+    }
+    if (event.type === "committed" && event.details !== undefined) {
+      const { changed, stale, missing, payloads = 0 } = event.details as WrittenDetails;
+      counts.changed += changed;
+      counts.stale += stale.length;
+      counts.missing += missing.length;
+      counts.payloads += payloads;
+    }
+    emit(event);
+  };
+
+  const bus = pubsub ?? localPubsub({ observe: limits.observe });
+  const publisher = createPublisher(bus, {
+    name: `${name}:publisher`,
+    channel,
+    pack: packUuids,
+    observe: limits.observe,
+    clock,
+    random,
+  });
+  const sink = writeLatest(driver, {
+    table,
+    onMissing,
+    types: { agent_id: "uuid", key: "varchar" },
+    ledger,
+    prepare,
+    classify,
+  });
+  const maxEntries =
+    limits.maxEntries ?? Math.min(DEFAULTS.maxEntries, limits.maxBufferedEntries ?? Infinity);
+  const batcher = createBatcher({
+    ...DEFAULTS,
+    maxBufferedEntries: QUEUE_BATCHES * maxEntries,
+    ...given(limits),
+    maxEntries,
+    observe,
+    shape,
+    sink: publishing(sink, {
+      publisher,
+      keys: ({ entries }) => entries.map(({ key }) => key[0] ?? ""),
+      atomic,
+    }),
+  });
+  const watchers = new Watchers<AgentMetadata>({
+    pubsub: bus,
+    channel,
+    unpack: unpackUuids,
+    read: agentReader(transactor(driver), table),
+    clock,
+    random,
+    ...intervals,
+    warn,
+  });
+
+  const end = async (): Promise<void> => {
+    await publisher.close({ timeoutMs: PUBLISH_PATIENCE_MS });
+    watchers.close();
+    if (pubsub === undefined) await bus.close();
+  };
+  const read = (agentId: string, entries: Parameters<typeof readEntries>[1]) =>
+    readEntries(checkUuid(agentId), entries, clock.epochMs());
+  const refuseRest = (taken: number, cause: SluiceError | undefined): void => {
+    if (cause === undefined) return;
+    const details = { cause, report: { accepted: taken } };
+    throw new SluiceError("SLUICE_ERR_ADD_INCOMPLETE", `${name}: ${cause.message}`, details);
+  };
+
+  return {
+    name,
+    add: async (agentId, entries, waitOptions) => {
+      const { items, excess } = read(agentId, entries);
+      try {
+        await batcher.addMany(items, waitOptions);
+      } catch (error) {
+        // Where nothing was taken, there is no more to say than why.
+        const report = isSluiceError(error) ? (error.report as { accepted?: number }) : undefined;
+        throw report?.accepted === 0 ? (error as SluiceError).cause : error;
+      }
+      refuseRest(items.length, excess);
+    },
+    tryAdd: (agentId, entries) => {
+      const { items, excess } = read(agentId, entries);
+      const taken = items.filter((item) => batcher.tryAdd(item));
+      refuseRest(taken.length, excess);
+      return taken.length === items.length;
+    },
+    watch: (agentId, watchOptions) => {
+      const { signal } = callOptions("watch", watchOptions, ["signal"]);
+      return watchers.watch(checkUuid(agentId), signal);
+    },
+    flush: async (flushOptions) => {
+      const startedAt = clock.now();
+      const stats = await batcher.flush(flushOptions);
+      const left = (flushOptions?.timeoutMs ?? Infinity) - (clock.now() - startedAt);
+      const timeoutMs = Math.max(0, Math.min(PUBLISH_PATIENCE_MS, left));
+      await publisher.flush({ timeoutMs }).catch(ignore);
+      return stats;
+    },
+    close: async (closeOptions) => {
+      const report = await batcher.close(closeOptions);
+      await end();
+      return report;
+    },
+    stats: () => {
+      const published = publisher.stats();
+      const notifications = published.payloads + counts.payloads;
+      const { payloads: _, ...others } = counts;
+      return { ...batcher.stats(), ...others, flushes: { ...flushes }, notifications, published };
+    },
+    configure: (changes) => batcher.configure(changes),
+    [Symbol.asyncDispose]: async () => {
+      try {
+        await batcher[Symbol.asyncDispose]();
+      } finally {
+        await end();
+      }
+    },
+  };
+}
+
+/** A notification that fails is tried again, and told as an event: it fails nobody's flush. */
+const ignore = (): void => undefined;
