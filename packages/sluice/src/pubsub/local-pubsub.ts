@@ -5,9 +5,15 @@ import { MAX_TIMER_MS } from "../clock.ts";
 import { detached } from "../core/detached.ts";
 import { emitter } from "../core/emitter.ts";
 import { callOptions, duration, refuseUnknown } from "../core/validate.ts";
-import { quote, SluiceError } from "../errors.ts";
+import { SluiceError } from "../errors.ts";
 import type { Observe, UnnamedEvent } from "../events.ts";
-import { checkPayloads, type PublishOptions, type Pubsub, type Subscriber } from "./pubsub.ts";
+import {
+  checkChannel,
+  checkPayloads,
+  type PublishOptions,
+  type Pubsub,
+  type Subscriber,
+} from "./pubsub.ts";
 
 /** The options of `localPubsub`. */
 export interface LocalPubsubOptions {
@@ -92,12 +98,4 @@ function deliver(
   } catch (error) {
     emit({ type: "warning", error });
   }
-}
-
-function checkChannel(channel: unknown): void {
-  if (typeof channel === "string" && channel !== "") return;
-  throw new SluiceError(
-    "SLUICE_ERR_OPTION_INVALID",
-    `a channel must be a text that is not empty; received ${quote(channel)}`,
-  );
 }

@@ -11,7 +11,7 @@ import { invalidOption } from "../core/validate.ts";
 import { distinct } from "../shapes/distinct.ts";
 import type { KeyedBatch } from "../shapes/keyed-batch.ts";
 import { packTexts } from "./payloads.ts";
-import { MAX_PAYLOAD_BYTES, type Pubsub } from "./pubsub.ts";
+import { checkChannel, MAX_PAYLOAD_BYTES, type Pubsub } from "./pubsub.ts";
 
 /** The options of `createPublisher`: those of a batcher but `shape`, `sink` and `deadLetter`, and */
 export interface PublisherOptions
@@ -66,6 +66,7 @@ export function createPublisher(pubsub: Pubsub, options: PublisherOptions): Publ
     throw invalidOption("pubsub", "a pubsub, such as localPubsub() or postgresPubsub(…)", pubsub);
   }
   const { channel, pack = packTexts, ...limits } = options;
+  checkChannel(channel);
   if (typeof pack !== "function") throw invalidOption("pack", "a function", pack);
   const name = limits.name ?? `publisher:${channel}`;
   const emit = emitter(name, limits.observe, false);

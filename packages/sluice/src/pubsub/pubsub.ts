@@ -5,6 +5,7 @@
  * Readers therefore read for themselves, and read again whenever something may have been missed.
  * Its contract suite is `test/integration/pubsub.test.ts`.
  */
+import { invalidOption } from "../core/validate.ts";
 import { quote, SluiceError } from "../errors.ts";
 import { byteLength, textFault } from "../shapes/text.ts";
 
@@ -52,6 +53,12 @@ export interface Pubsub {
    * subscribing throws: `SLUICE_ERR_PUBSUB_CLOSED`.
    */
   close(): Promise<void>;
+}
+
+/** Refuses what no pubsub has for a channel. */
+export function checkChannel(channel: unknown): asserts channel is string {
+  if (typeof channel === "string" && channel !== "") return;
+  throw invalidOption("a channel", "a text that is not empty", channel);
 }
 
 /** Refuses a payload that not every pubsub could carry. */
