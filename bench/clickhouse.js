@@ -16,6 +16,7 @@ import {
   UInt64,
 } from "sluice/clickhouse";
 import { clickHouseServerMissing, startClickHouse } from "../scripts/clickhouse-server.js";
+import { median } from "./compare.js";
 
 const PER_INSERT = 50_000;
 const INSERTS = 4;
@@ -79,10 +80,6 @@ async function measured(run) {
   const { user, system } = process.cpuUsage(cpu);
   return { wall: performance.now() - startedAt, cpu: (user + system) / 1_000 };
 }
-
-/** @param {readonly number[]} values */
-const median = (values) =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
 /** @type {{ ours: { wall: number, cpu: number }, theirs: { wall: number, cpu: number } }[]} */
 const rounds = [];

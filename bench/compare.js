@@ -38,7 +38,7 @@ async function perUnit({ run, units = 1 }) {
 }
 
 /** @param {readonly number[]} values */
-function median(values) {
+export function median(values) {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 

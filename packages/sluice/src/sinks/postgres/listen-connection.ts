@@ -2,7 +2,7 @@
  * The connections that can listen, of all three drivers, behind one face. Structural types, as in
  * driver.ts: type tests assign the real drivers' types to these.
  */
-import { invalidOption } from "../../core/validate.ts";
+import { quote, SluiceError } from "../../errors.ts";
 import { identifier } from "./identifiers.ts";
 
 /** A `Client` of `pg` that has not been connected yet. */
@@ -18,7 +18,7 @@ export interface PgListenClient {
 }
 
 /** A notification as `pg` gives it. */
-export interface PgNotification {
+interface PgNotification {
   readonly channel: string;
   readonly payload?: string | undefined;
 }
@@ -50,7 +50,7 @@ export type ListenSource =
   | PgliteListener;
 
 /** What a connection has to tell. */
-export interface ListenEvents {
+interface ListenEvents {
   onNotification(channel: string, payload: string): void;
   /** The connection is gone. */
   onLost(error: unknown): void;
@@ -78,9 +78,19 @@ export function openerOf(source: ListenSource): OpenListenConnection {
   if (isPostgresJs(source)) return sharedPostgresJs(source);
   if (isPglite(source)) return (events) => pgliteConnection(source, events);
   if (typeof source === "function") return (events) => ownConnection(source(), events);
-  const expected =
-    "a function that makes a Client of pg, the sql function of postgres, or a PGlite database";
-  throw invalidOption("listen", expected, source);
+  throw notASource(source);
+}
+
+/** By the name of its class: a driver's own fields may hold what no message should. */
+function notASource(received: unknown): SluiceError {
+  const what =
+    typeof received === "object" && received !== null
+      ? `an object of class ${received.constructor?.name}`
+      : quote(received);
+  return new SluiceError(
+    "SLUICE_ERR_OPTION_INVALID",
+    `listen must be a function that makes a Client of pg, not connected yet, the sql function of postgres, or a PGlite database; received ${what}`,
+  );
 }
 
 /** Whether a driver can listen by itself. */
@@ -114,7 +124,7 @@ function ownConnection(made: unknown, events: ListenEvents): ListenConnection {
     return { ...connection, close, destroy: () => void close().catch(ignore) };
   }
   if (isPgClient(made)) return pgConnection(made, events);
-  throw invalidOption("listen", "a function that makes a Client of pg, not connected yet", made);
+  throw notASource(made);
 }
 
 function pgConnection(client: PgListenClient, events: ListenEvents): ListenConnection {

@@ -51,6 +51,7 @@ export class Listener {
     const places = this.#channels.get(channel) ?? new Set();
     this.#channels.set(channel, places.add(place));
     this.#adjust();
+    this.#admit(channel, place);
     return { ready: whenReady, close: () => this.#leave(channel, place) };
   }
 
@@ -114,11 +115,14 @@ export class Listener {
     for (const [channel, place] of this.#places()) {
       if (place.heard) {
         if (first) this.#call(channel, place, () => place.subscriber.onGap());
-      } else if (this.#listening?.hears(channel) === true) {
-        place.heard = true;
-        place.ready();
-      }
+      } else this.#admit(channel, place);
     }
+  }
+
+  #admit(channel: string, place: Place): void {
+    if (this.#listening?.hears(channel) !== true) return;
+    place.heard = true;
+    place.ready();
   }
 
   #ended(ending: Ending, error: unknown): void {

@@ -167,6 +167,8 @@ describe("listening", () => {
     const log = logger();
     const place = pubsub.subscribe("a", log);
     await world.clock.advance(1_999);
+    const [channel] = world.client.listening; // the probe's
+    world.client.emit("notification", { channel, payload: "of somebody else" });
     expect(await isReady(world, place)).toBe(false);
     expect(world.events).toEqual([]);
     await world.clock.advance(1);
@@ -218,6 +220,30 @@ describe("listening", () => {
     expect(world.clients).toHaveLength(1);
   });
 
+  it("listens to a channel that joins while the probe is under way", async () => {
+    const world = new World();
+    let go: (() => void) | undefined;
+    world.publish = () => new Promise((resolve) => (go = resolve));
+    const pubsub = world.pubsub();
+    const first = pubsub.subscribe("a", logger());
+    await world.clock.settle();
+    const second = pubsub.subscribe("b", logger());
+    go?.();
+    await Promise.all([first.ready, second.ready]);
+    expect(world.client.statements.slice(1)).toEqual(['LISTEN "a"', 'LISTEN "b"']);
+  });
+
+  it("is ready at once for a channel that is listened to", async () => {
+    const world = new World();
+    const pubsub = world.pubsub();
+    await pubsub.subscribe("a", logger()).ready;
+    const log = logger();
+    await pubsub.subscribe("a", log).ready;
+    world.client.emit("end");
+    await world.clock.advance(50);
+    expect(log.log).toEqual(["gap"]);
+  });
+
   it("ends up with what is wanted when subscriptions come and go while it connects", async () => {
     const world = new World();
     let go: (() => void) | undefined;
@@ -243,8 +269,12 @@ describe("listening", () => {
     await leaving.ready;
     leaving.close();
     const log = logger();
-    await pubsub.subscribe("b", log).ready;
-    await world.clock.settle();
+    let go: (() => void) | undefined;
+    world.listen = () => new Promise((resolve) => (go = resolve));
+    const place = pubsub.subscribe("b", log);
+    expect(await isReady(world, place)).toBe(false);
+    go?.();
+    expect(await isReady(world, place)).toBe(true);
     await pubsub.publish("b", ["1"]);
     expect(log.log).toEqual(["1"]);
     expect(world.client.statements.slice(-2)).toEqual(['UNLISTEN "b"', 'LISTEN "b"']);
@@ -416,9 +446,42 @@ describe("a connection that is lost", () => {
     }
   });
 
+  it("may be lost as it proves itself: that is one gap, not two", async () => {
+    const world = new World();
+    const log = logger();
+    await world.pubsub().subscribe("a", log).ready;
+    world.client.emit("end");
+    world.audible = false;
+    await world.clock.advance(50);
+    const [channel, literal] = world.sent.at(-2)?.values ?? []; // the last is COMMIT
+    const payload = String(literal).slice(2, -2);
+    world.client.emit("notification", { channel, payload });
+    world.client.emit("end"); // in the same breath
+    await world.clock.settle();
+    expect(log.log).toEqual([]);
+    world.audible = true;
+    await world.clock.advance(100);
+    expect(log.log).toEqual(["gap"]);
+    expect(world.clients).toHaveLength(3);
+  });
+
+  it("may be lost before it is made, and leaves nothing", async () => {
+    const world = new World();
+    world.connect = () => {
+      world.client.emit("error", new Error("ECONNREFUSED"));
+      return never();
+    };
+    const pubsub = world.pubsub();
+    pubsub.subscribe("a", logger());
+    expect(world.client).toMatchObject({ ended: true, destroyed: true });
+    await pubsub.close();
+    expect(world.clock.timers).toBe(0);
+  });
+
   it("may not even be made", async () => {
     const world = new World();
-    const made: unknown[] = [new Error("no url"), { query: () => undefined }, world.pool];
+    const pool = Object.assign(new FakeClient(new World()), { totalCount: 0 });
+    const made: unknown[] = [new Error("no url"), { query: () => undefined }, world.pool, pool];
     const listen = (): PgListenClient => {
       const next = made.shift() ?? new FakeClient(world);
       if (next instanceof Error) throw next;
@@ -428,6 +491,9 @@ describe("a connection that is lost", () => {
     await world.clock.advance(1_000);
     expect(await isReady(world, place)).toBe(true);
     expect(world.warnings).toMatchObject([{ message: expect.stringContaining("a Client of pg") }]);
+    expect(made).toEqual([]);
+    expect(world.clients).toHaveLength(1);
+    expect(pool.statements).toEqual([]);
   });
 });
 
@@ -508,11 +574,16 @@ describe("publishing", () => {
       ambiguous: false,
     });
     world.publish = never;
-    const late = expect(pubsub.publish("a", ["1"])).rejects.toThrow("longer than 30000 ms");
+    const late = pubsub.publish("a", ["1"]);
+    late.catch(() => undefined); // looked at below, once it is late
     await world.clock.advance(30_000);
-    await late;
-    const gone = AbortSignal.abort(new Error("gone"));
-    await expect(pubsub.publish("a", ["1"], { signal: gone })).rejects.toThrow("gone");
+    await expect(late).rejects.toThrow("longer than 30000 ms");
+    const reason = new Error("gone");
+    const gone = new AbortController();
+    const left = pubsub.publish("a", ["1"], { signal: gone.signal });
+    gone.abort(reason);
+    await expect(left).rejects.toBe(reason);
+    await expect(pubsub.publish("a", ["1"], { signal: gone.signal })).rejects.toBe(reason);
     expect(world.clock.timers).toBe(0);
   });
 });
@@ -625,6 +696,8 @@ describe("options", () => {
     for (const listen of ["postgres://x", {}, new FakeClient(world), world.pool, null]) {
       expect(wrong({ listen })).toThrow(code("OPTION_INVALID"));
     }
+    const secret = { options: { connectionString: "postgres://user:secret@host" } };
+    expect(wrong({ listen: secret })).toThrow("received an object of class Object");
     expect(() => postgresPubsub({} as PgPool)).toThrow(code("POSTGRES_DRIVER"));
   });
 

@@ -63,7 +63,8 @@ export function postgresPubsub(
   refuseUnknown(options, OPTIONS);
   const { observe, clock = systemClock, random = systemRandom } = options;
   const publisher = new Publisher(transactor(driver), clock);
-  const source = options.listen ?? (canListen(driver) ? driver : undefined);
+  const own = canListen(driver) ? driver : undefined;
+  const source = options.listen === undefined ? own : options.listen;
   const probeChannel = `sluice_probe_${uniqueId()}`;
   const heartbeatMs = duration("heartbeatMs", options.heartbeatMs, 30_000, 1);
   const listener =

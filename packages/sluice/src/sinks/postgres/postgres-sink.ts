@@ -50,7 +50,7 @@ export interface TableWrite<Batch> {
 }
 
 /** What a write tells of its rows. */
-export interface WriteDetails<Batch> {
+interface WriteDetails<Batch> {
   /** Further expressions to select, by column, where the queries are called `name` and so on. */
   columns(name: string, batch: Batch): Readonly<Record<string, string>>;
   read(row: Row, batch: Batch): Details;

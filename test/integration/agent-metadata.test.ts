@@ -1,0 +1,369 @@
+/** Agent metadata on real databases: what lands, who hears of it, and what failure costs. */
+import { randomUUID } from "node:crypto";
+import pg from "pg";
+import { describe, expect, it } from "vitest";
+import type { SluiceEvent } from "sluice";
+import {
+  type AgentMetadata,
+  agentMetadataDdl,
+  type AgentMetadataOptions,
+  createAgentMetadataBatcher,
+} from "sluice/agent-metadata";
+import { migrate, postgresPubsub } from "sluice/postgres";
+import { localPubsub, type Pubsub, unpackUuids } from "sluice/pubsub";
+import { type Database, databases, freshDatabase, openEye } from "./database.ts";
+
+const A = "aaaaaaaa-0000-4000-8000-000000000001";
+const B = "bbbbbbbb-0000-4000-8000-000000000002";
+const CHANNEL = "agent_metadata_batch";
+
+const openPg = databases["pg"] as () => Promise<Database>;
+
+/** A pubsub that keeps what is published, and fails on request. */
+function recordingPubsub() {
+  const inner = localPubsub();
+  const calls: (readonly string[])[] = [];
+  const faults = { failing: false };
+  const pubsub: Pubsub = {
+    ...inner,
+    publish: async (channel, payloads, options) => {
+      if (faults.failing) throw new Error("nobody answers");
+      expect(channel).toBe(CHANNEL);
+      calls.push(payloads);
+      await inner.publish(channel, payloads, options);
+    },
+  };
+  return { pubsub, calls, faults };
+}
+
+describe.each(Object.entries(databases))("with %s", (_, open) => {
+  async function setup(options: AgentMetadataOptions = {}, ddl = agentMetadataDdl()) {
+    const { driver, query, close } = await open();
+    await migrate(driver, ddl);
+    const events: SluiceEvent[] = [];
+    const metadata = createAgentMetadataBatcher(driver, {
+      onMissing: "insert",
+      observe: (event) => events.push(event),
+      ...options,
+    });
+    const rows = () =>
+      query(
+        `SELECT agent_id::text AS agent, key, value, error,
+         to_char(collected_at AT TIME ZONE 'UTC', 'HH24:MI:SS.US') AS at
+         FROM agent_metadata ORDER BY agent_id, key COLLATE "C"`,
+      );
+    return { metadata, events, query, rows, close };
+  }
+
+  it("keeps the newest value of each key, in one statement, and tells of the agents", async () => {
+    const { pubsub, calls } = recordingPubsub();
+    const { metadata, rows, close } = await setup({ pubsub });
+    await metadata.add(A.toUpperCase(), [
+      { key: "load", value: "1", collectedAt: "2026-01-01T00:00:02.000001Z" },
+      { key: "disk", value: "", error: "no such disk", collectedAt: 1_000 },
+    ]);
+    await metadata.add(A, [{ key: "load", value: "older", collectedAt: "2026-01-01T00:00:02Z" }]);
+    expect(metadata.tryAdd(B, [{ key: "load", value: "2", collectedAt: new Date(5) }])).toBe(true);
+    await metadata.flush();
+    expect(await rows()).toEqual([
+      { agent: A, key: "disk", value: "", error: "no such disk", at: "00:00:01.000000" },
+      { agent: A, key: "load", value: "1", error: "", at: "00:00:02.000001" },
+      { agent: B, key: "load", value: "2", error: "", at: "00:00:00.005000" },
+    ]);
+    expect(calls.map((payloads) => payloads.map(unpackUuids))).toEqual([[[A, B]]]);
+    expect(metadata.stats()).toMatchObject({
+      accepted: 4,
+      committed: 4,
+      entries: 3,
+      superseded: 1,
+      changed: 3,
+      missing: 3,
+      stale: 0,
+      statements: 1,
+      notifications: 1,
+    });
+    await metadata.close();
+    await close();
+  });
+
+  it("passes over agents without rows, unless it is asked to insert", async () => {
+    const { metadata, query, rows, close } = await setup(
+      { onMissing: undefined },
+      agentMetadataDdl({ unlogged: true }),
+    );
+    await query("INSERT INTO agent_metadata (agent_id, key) VALUES ($1, 'load')", [A]);
+    await metadata.add(A, [
+      { key: "load", value: "1", collectedAt: 0 },
+      { key: "unknown", value: "1" },
+    ]);
+    await metadata.close();
+    expect(await rows()).toEqual([
+      { agent: A, key: "load", value: "1", error: "", at: "00:00:00.000000" },
+    ]);
+    expect(metadata.stats()).toMatchObject({ committed: 2, changed: 1, missing: 1 });
+    const [table] = await query(
+      "SELECT relpersistence::text AS kind FROM pg_class WHERE relname = 'agent_metadata'",
+    );
+    expect(table).toEqual({ kind: "u" });
+    await close();
+  });
+
+  it("names its reasons as the reference does", async () => {
+    const { metadata, close } = await setup({ maxEntries: 2, maxDelayMs: 20 });
+    await metadata.add(
+      A,
+      ["a", "b", "c"].map((key) => ({ key, value: "" })),
+    );
+    while (metadata.stats().held > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await metadata.add(A, [{ key: "d", value: "" }]);
+    await metadata.close();
+    expect(metadata.stats().flushes).toEqual({ capacity: 1, scheduled: 1, shutdown: 1 });
+    await close();
+  });
+
+  it("refuses what would cost others their entries, and takes nothing of it", async () => {
+    const { metadata, rows, close } = await setup();
+    await metadata.add(A, [{ key: "good", value: "1", collectedAt: 0 }]);
+    const bad = [
+      { key: "fine", value: "1" },
+      { key: "bad", value: "x\0" },
+    ];
+    await expect(metadata.add(B, bad)).rejects.toMatchObject({ code: "SLUICE_ERR_VALUE_INVALID" });
+    expect(() => metadata.tryAdd(B, bad)).toThrow(/the value of "bad" holds NUL/);
+    await expect(metadata.add("no uuid", [])).rejects.toMatchObject({
+      code: "SLUICE_ERR_KEY_INVALID",
+      message: expect.stringContaining('"no uuid"'),
+    });
+    await metadata.close();
+    expect(await rows()).toEqual([
+      { agent: A, key: "good", value: "1", error: "", at: "00:00:00.000000" },
+    ]);
+    await close();
+  });
+
+  it("takes the first keys of too many, and says that the rest was left out", async () => {
+    const { metadata, rows, close } = await setup();
+    const entries = Array.from({ length: 60 }, (_, index) => ({
+      key: `${String(index).padStart(2, "0")}${"k".repeat(120)}`,
+      value: "1",
+    }));
+    await expect(metadata.add(A, entries)).rejects.toMatchObject({
+      code: "SLUICE_ERR_ADD_INCOMPLETE",
+      message: expect.stringContaining("metadata keys of 6222 bytes exceeded 6144 bytes"),
+      report: { accepted: 50 },
+    });
+    await metadata.close();
+    expect(await rows()).toHaveLength(50);
+    await expect(metadata.add(A, entries.slice(0, 1))).rejects.toMatchObject({
+      code: "SLUICE_ERR_BATCHER_CLOSED",
+    });
+    expect(() => metadata.tryAdd(A, entries.slice(0, 1))).toThrow(/closed/);
+    await close();
+  });
+
+  it("publishes in the transaction of the data where it is asked to, in the same statement", async () => {
+    const { driver, query, close } = await open();
+    await migrate(driver, agentMetadataDdl());
+    const listening = "listen" in driver;
+    const url = "options" in driver ? String((driver as pg.Pool).options.connectionString) : "";
+    const pubsub = postgresPubsub(driver, listening ? {} : { listen: () => new pg.Client(url) });
+    const heard: string[] = [];
+    const subscription = pubsub.subscribe(CHANNEL, {
+      onPayload: (payload) => heard.push(...unpackUuids(payload)),
+      onGap: () => undefined,
+    });
+    await subscription.ready;
+    const metadata = createAgentMetadataBatcher(driver, {
+      pubsub,
+      atomic: true,
+      onMissing: "insert",
+    });
+    for (const id of [A, B]) await metadata.add(id, [{ key: "load", value: "1" }]);
+    await metadata.flush();
+    while (heard.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(heard).toEqual([A, B]);
+    expect(metadata.stats()).toMatchObject({ statements: 1, notifications: 1 });
+    await query("DROP TABLE agent_metadata");
+    await metadata.close();
+    await pubsub.close();
+    await close();
+  });
+});
+
+describe("notifications", () => {
+  async function setup(options: AgentMetadataOptions) {
+    const { driver, query, close } = await openPg();
+    await migrate(driver, agentMetadataDdl());
+    const metadata = createAgentMetadataBatcher(driver, { onMissing: "insert", ...options });
+    return { metadata, query, close };
+  }
+
+  it("of 600 agents in one flush are two payloads, of 363 and 237", async () => {
+    const { pubsub, calls } = recordingPubsub();
+    const { metadata, close } = await setup({ pubsub, maxEntries: 1_000 });
+    const ids = Array.from({ length: 600 }, () => randomUUID());
+    for (const id of ids) await metadata.add(id, [{ key: "load", value: "1" }]);
+    await metadata.flush();
+    expect(calls).toHaveLength(1);
+    expect(calls[0]?.map((payload) => unpackUuids(payload).length)).toEqual([363, 237]);
+    expect(calls.flat().flatMap(unpackUuids)).toEqual(ids.toSorted());
+    await metadata.close();
+    await close();
+  });
+
+  it("that fail do not fail the flush: they are tried again, and counted", async () => {
+    const { pubsub, calls, faults } = recordingPubsub();
+    const events: SluiceEvent[] = [];
+    const { metadata, close } = await setup({ pubsub, observe: (event) => events.push(event) });
+    faults.failing = true;
+    await metadata.add(A, [{ key: "load", value: "1" }]);
+    expect(await metadata.flush()).toMatchObject({ committed: 1, attempts: 1 });
+    expect(metadata.stats()).toMatchObject({ notifications: 0, published: { held: 1 } });
+    expect(metadata.stats().published.attempts).toBeGreaterThan(1);
+    expect(events).toContainEqual(
+      expect.objectContaining({ type: "retried", name: "agent-metadata:publisher" }),
+    );
+    faults.failing = false;
+    while (calls.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(calls.flat().flatMap(unpackUuids)).toEqual([A]);
+    await metadata.close();
+    expect(metadata.stats()).toMatchObject({ notifications: 1, published: { held: 0 } });
+    await close();
+  });
+
+  it("leave within a close that cannot publish, and what landed is reported as landed", async () => {
+    const { pubsub, faults } = recordingPubsub();
+    const { metadata, close } = await setup({ pubsub, observe: () => undefined });
+    faults.failing = true;
+    await metadata.add(A, [{ key: "load", value: "1" }]);
+    expect(await metadata.close()).toMatchObject({ items: 1, committed: 1 });
+    expect(metadata.stats().published).toMatchObject({ accepted: 1, held: 0, committed: 0 });
+    await close();
+  });
+});
+
+describe("close", () => {
+  it("drains what is in flight, what waits behind it and what was never sent", async () => {
+    const { driver, query, close } = await openPg();
+    await migrate(driver, agentMetadataDdl());
+    const eye = await openEye(String((driver as pg.Pool).options.connectionString));
+    const metadata = createAgentMetadataBatcher(driver, { onMissing: "insert", maxEntries: 10 });
+    await eye.query("BEGIN; LOCK TABLE agent_metadata");
+    const ids = Array.from({ length: 25 }, () => randomUUID());
+    for (const id of ids) await metadata.add(id, [{ key: "load", value: "1" }]);
+    const closing = metadata.close(); // ten in flight, ten full, five gathering
+    expect(metadata.stats().held).toBe(25);
+    await eye.query("COMMIT");
+    // The first ten left before `close`, and count for it as well.
+    expect(await closing).toMatchObject({ items: 25, committed: 25, abandoned: 0, unknown: 0 });
+    expect(await query("SELECT count(*)::int AS n FROM agent_metadata")).toEqual([{ n: 25 }]);
+    await eye.close();
+    await close();
+  });
+});
+
+describe("watch", () => {
+  async function replica(url: string, options: AgentMetadataOptions = {}) {
+    const pool = new pg.Pool({ connectionString: url, max: 4 });
+    pool.on("error", () => undefined);
+    await migrate(pool, agentMetadataDdl());
+    const listen = () => new pg.Client({ connectionString: url, application_name: "listener" });
+    const pubsub = postgresPubsub(pool, { listen, observe: () => undefined });
+    const metadata = createAgentMetadataBatcher(pool, {
+      pubsub,
+      onMissing: "insert",
+      maxDelayMs: 10,
+      observe: () => undefined,
+      ...options,
+    });
+    const close = async (): Promise<void> => {
+      await metadata.close();
+      await pubsub.close();
+      await pool.end();
+    };
+    return { metadata, close };
+  }
+
+  /** Follows an agent until `seen` says that it has seen enough. */
+  async function follow(
+    views: AsyncIterable<AgentMetadata>,
+    seen: (view: AgentMetadata) => boolean,
+  ): Promise<AgentMetadata> {
+    for await (const view of views) if (seen(view)) return view;
+    return expect.fail("the watch ended");
+  }
+
+  it("on one replica shows what another has written, long before it polls", async () => {
+    const url = await freshDatabase();
+    const [writer, reader] = [await replica(url), await replica(url, { pollIntervalMs: 60_000 })];
+    await writer.metadata.add(A, [{ key: "load", value: "1" }]);
+    await writer.metadata.flush();
+    const views = reader.metadata.watch(A);
+    const first = await views.next();
+    expect(first.value?.entries).toMatchObject([{ key: "load", value: "1", error: "" }]);
+    const at = new Date("2030-01-01T00:00:00.123Z");
+    const changed = follow(views, ({ entries }) => entries.length === 2);
+    await writer.metadata.add(A, [{ key: "disk", value: "full", error: "!", collectedAt: at }]);
+    expect((await changed).entries[0]).toEqual({
+      key: "disk",
+      value: "full",
+      error: "!",
+      collectedAt: at,
+    });
+    await Promise.all([writer.close(), reader.close()]);
+  });
+
+  it("converges within one poll interval although its connection is killed every second", async () => {
+    const url = await freshDatabase();
+    const eye = await openEye(url);
+    const pollIntervalMs = 5_000;
+    const [writer, reader] = [await replica(url), await replica(url, { pollIntervalMs })];
+    let last: AgentMetadata | undefined;
+    const stop = new AbortController();
+    const watching = (async () => {
+      for await (const view of reader.metadata.watch(A, { signal: stop.signal })) last = view;
+    })();
+    let kills = 0;
+    let value = 0;
+    for (let second = 0; second < 30; second += 1) {
+      for (let tenth = 0; tenth < 10; tenth += 1) {
+        value += 1;
+        await writer.metadata.add(A, [{ key: "load", value: String(value) }]);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      const killed = await eye.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = 'listener' AND datname = current_database()`,
+      );
+      kills += killed.length;
+    }
+    await writer.metadata.flush();
+    const landed = performance.now();
+    while (last?.entries[0]?.value !== String(value) && performance.now() - landed < 20_000) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const took = performance.now() - landed;
+    expect(last?.entries).toMatchObject([{ key: "load", value: String(value) }]);
+    expect(took).toBeLessThan(pollIntervalMs);
+    expect(kills).toBeGreaterThanOrEqual(25);
+    stop.abort();
+    await watching;
+    await Promise.all([writer.close(), reader.close()]);
+    await eye.close();
+  });
+
+  it("ends with the batcher, and by break", async () => {
+    const url = await freshDatabase();
+    const { metadata, close } = await replica(url);
+    for await (const view of metadata.watch(A)) {
+      expect(view).toEqual({ agentId: A, entries: [] });
+      break;
+    }
+    const views = metadata.watch(A.toUpperCase());
+    expect((await views.next()).value).toEqual({ agentId: A, entries: [] });
+    const ended = views.next();
+    await close();
+    expect(await ended).toEqual({ done: true, value: undefined });
+    expect(() => metadata.watch("nobody")).toThrow(/"nobody"/);
+  });
+});
