@@ -242,6 +242,31 @@ describe("notifications", () => {
   });
 });
 
+describe("options", () => {
+  const loosely = createAgentMetadataBatcher as (driver: unknown, options?: unknown) => unknown;
+  const cases: [string, unknown, RegExp][] = [
+    ["an unknown one", { interval: 5 }, /no option "createAgentMetadataBatcher: interval"/],
+    ["a shape of its own", { shape: 5 }, /no option "createAgentMetadataBatcher: shape"/],
+    ["a table that is no name", { table: "a;b" }, /table must be .* "a;b"/],
+    ["a pubsub that is none", { pubsub: {} }, /pubsub must be a pubsub/],
+    ["onMissing of another kind", { onMissing: "fail" }, /onMissing must be .* "fail"/],
+    ["atomic without a pubsub", { atomic: true }, /pass a pubsub/],
+    ["a channel that is no name", { channel: "x".repeat(64) }, /channel must be .* "xxx/],
+    ["polling that is no time", { pollIntervalMs: "5s" }, /pollIntervalMs must be .* "5s"/],
+    ["reading less often than polling", { readIntervalMs: 9_000 }, /readIntervalMs \(9000\)/],
+    ["no entries at all", { maxEntries: 0 }, /maxEntries must be .* 0/],
+  ];
+  it.each(cases)("that are wrong are refused at once: %s", async (_, options, message) => {
+    const pool = new pg.Pool();
+    expect(() => loosely(pool, options)).toThrow(message);
+    await pool.end();
+  });
+
+  it("are refused without a driver", () => {
+    expect(() => loosely(undefined)).toThrow(/expected a Pool of pg.*undefined/);
+  });
+});
+
 describe("close", () => {
   it("drains what is in flight, what waits behind it and what was never sent", async () => {
     const { driver, query, close } = await openPg();

@@ -108,6 +108,10 @@ export function createAgentMetadataBatcher(
     "pollIntervalMs",
     intervals.pollIntervalMs,
   );
+  if (atomic === true && pubsub === undefined) {
+    const message = "atomic notifies through PostgreSQL: pass a pubsub that listens to it";
+    throw new SluiceError("SLUICE_ERR_OPTION_CONFLICT", `createAgentMetadataBatcher: ${message}`);
+  }
   const name = limits.name ?? DEFAULTS.name;
   const emit = emitter(name, limits.observe, limits.deadLetter !== undefined);
   const warn = (error: unknown): void => emit({ type: "warning", error });
