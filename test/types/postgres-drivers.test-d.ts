@@ -13,6 +13,12 @@ import {
   type Time,
 } from "sluice";
 import type { PgliteDatabase, PgPool, PostgresDriver, PostgresJs } from "sluice/postgres";
+import type {
+  ListenSource,
+  PgliteListener,
+  PgListenClient,
+  PostgresJsListener,
+} from "../../packages/sluice/src/sinks/postgres/listen-connection.ts";
 import { composeSinks, insertRows, touch, upsertSums } from "sluice/postgres";
 
 type Equal<A, B> = [A, B] extends [B, A] ? true : false;
@@ -28,6 +34,18 @@ holds<Equal<Fits<pg.Client, PostgresDriver>, false>>();
 holds<Equal<Fits<pg.PoolClient, PostgresDriver>, false>>();
 holds<Equal<Fits<postgres.TransactionSql, PostgresDriver>, false>>();
 holds<Equal<Fits<Record<string, never>, PostgresDriver>, false>>();
+
+holds<Fits<pg.Client, PgListenClient>>();
+holds<Fits<postgres.Sql, PostgresJsListener>>();
+holds<Fits<PGlite, PgliteListener>>();
+holds<Fits<() => pg.Client, ListenSource>>();
+holds<Fits<() => postgres.Sql, ListenSource>>();
+holds<Fits<postgres.Sql | PGlite, ListenSource>>();
+holds<Fits<postgres.Sql<{ bigint: bigint }>, ListenSource>>();
+holds<Equal<Fits<pg.Client, ListenSource>, false>>();
+holds<Equal<Fits<pg.Pool, ListenSource>, false>>();
+holds<Equal<Fits<() => pg.Pool, ListenSource>, false>>();
+holds<Equal<Fits<string, ListenSource>, false>>();
 
 type ItemOf<S> = S extends Shape<infer Item, infer _Batch, infer _Entry> ? Item : never;
 
