@@ -44,11 +44,27 @@ export async function race(
     const onTimeout = (): void => end(() => resolve("timeout"));
     const timer = timeoutMs === Infinity ? undefined : clock.schedule(onTimeout, timeoutMs);
     signal?.addEventListener("abort", onAbort);
+    if (signal?.aborted === true) onAbort();
     work.then(
       () => end(() => resolve("done")),
       (error: unknown) => end(() => reject(error)),
     );
   });
+}
+
+/**
+ * What `work` comes to, unless `timeoutMs` pass first, which rejects with what `late` makes. What
+ * becomes of it after that is nobody's concern.
+ */
+export async function within<T>(
+  clock: Clock,
+  timeoutMs: number,
+  work: Promise<T>,
+  signal: AbortSignal | undefined,
+  late: () => Error,
+): Promise<T> {
+  if ((await race(clock, work, timeoutMs, signal)) === "timeout") throw late();
+  return work;
 }
 
 /**

@@ -3,7 +3,7 @@
  * their key, when payloads may have been missed, and every few seconds in any case.
  */
 import type { Clock, Random } from "../clock.ts";
-import { race } from "../core/waits.ts";
+import { race, within } from "../core/waits.ts";
 import { quote } from "../errors.ts";
 import type { Pubsub, Subscription } from "./pubsub.ts";
 
@@ -146,10 +146,9 @@ export class Watchers<View> {
     const { clock, read, warn } = this.#parts;
     const giveUp = new AbortController();
     try {
-      const reading = read(key, giveUp.signal);
-      const outcome = await race(clock, reading, READ_TIMEOUT_MS, ended);
-      if (outcome === "done") return await reading;
-      warn(new Error(`reading ${quote(key)} took longer than ${READ_TIMEOUT_MS} ms`));
+      const late = (): Error =>
+        new Error(`reading ${quote(key)} took longer than ${READ_TIMEOUT_MS} ms`);
+      return await within(clock, READ_TIMEOUT_MS, read(key, giveUp.signal), ended, late);
     } catch (error) {
       if (!ended.aborted) warn(error);
     } finally {

@@ -2,10 +2,10 @@
  * The life of one listening connection: opened, listening, proven by a probe, and lost at last.
  */
 import { type Clock, type Timer, uniqueId } from "../../clock.ts";
+import { within } from "../../core/waits.ts";
 import { messageOf } from "../../errors.ts";
 import type { ListenConnection, OpenListenConnection } from "./listen-connection.ts";
 import { sqlstateOf } from "./sqlstate.ts";
-import { within } from "./within.ts";
 
 /** How long connecting, and each statement, may take, in milliseconds. */
 const STEP_MS = 10_000;

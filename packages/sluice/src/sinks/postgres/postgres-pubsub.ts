@@ -3,6 +3,7 @@
  */
 import { type Clock, type Random, systemClock, systemRandom, uniqueId } from "../../clock.ts";
 import { emitter } from "../../core/emitter.ts";
+import { within } from "../../core/waits.ts";
 import { callOptions, duration, invalidOption, refuseUnknown } from "../../core/validate.ts";
 import { messageOf, retryable, SluiceError } from "../../errors.ts";
 import type { Observe } from "../../events.ts";
@@ -12,7 +13,6 @@ import { type PostgresDriver, type Transact, transactor } from "./driver.ts";
 import { identifier } from "./identifiers.ts";
 import { canListen, type ListenSource, openerOf } from "./listen-connection.ts";
 import { Listener } from "./listener.ts";
-import { within } from "./within.ts";
 
 /** The options of `postgresPubsub`. */
 export interface PostgresPubsubOptions {
