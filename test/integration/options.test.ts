@@ -2,8 +2,17 @@
 import fc from "fast-check";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compose, createBatcher, isSluiceError, list, sums } from "sluice";
-import { composeSinks, insertRows, sumsDdl, touch, upsertSums } from "sluice/postgres";
+import { compose, createBatcher, isSluiceError, latest, list, sums } from "sluice";
+import {
+  composeSinks,
+  insertRows,
+  publishing,
+  sumsDdl,
+  touch,
+  upsertSums,
+  writeLatest,
+} from "sluice/postgres";
+import { createPublisher, localPubsub } from "sluice/pubsub";
 import { type Eye, freshDatabase, openEye } from "./database.ts";
 
 let url: string;
@@ -208,6 +217,36 @@ describe("drivers", () => {
   });
 });
 
+describe("publishing", () => {
+  it("refuses what it cannot work with", () => {
+    const pool = new pg.Pool({ connectionString: url });
+    const sink = writeLatest(pool, { table: "t" });
+    const publisher = createPublisher(localPubsub(), { channel: "c" });
+    const keys = () => [];
+    const wrong = "SLUICE_ERR_OPTION_INVALID";
+    const made = (over: unknown, options: object): string =>
+      codeOf(() => publishing(given(over), given(options)));
+    expect(made(sink, { publisher, keys })).toBe("nothing thrown");
+    expect(made(async () => undefined, { publisher, keys })).toBe(wrong);
+    expect(made(sink, { keys })).toBe(wrong);
+    expect(made(sink, { publisher })).toBe(wrong);
+    expect(made(sink, { publisher, keys, atomic: "yes" })).toBe(wrong);
+    expect(made(sink, { publisher, keys, often: true })).toBe("SLUICE_ERR_OPTION_UNKNOWN");
+    const long = createPublisher(localPubsub(), { channel: "c".repeat(64) });
+    expect(made(sink, { publisher: long, keys })).toBe("SLUICE_ERR_POSTGRES_IDENTIFIER");
+    expect(codeOf(() => writeLatest(pool, given({ table: "t", onMissing: "x" })))).toBe(wrong);
+  });
+
+  it("after the commit cannot be part of a composed sink, and says so; atomic can", () => {
+    const pool = new pg.Pool({ connectionString: url });
+    const sink = writeLatest(pool, { table: "t" });
+    const publisher = createPublisher(localPubsub(), { channel: "c" });
+    const a = (atomic: boolean) => given(publishing(sink, { publisher, keys: () => [], atomic }));
+    expect(codeOf(() => composeSinks({ a: a(false) }))).toBe("SLUICE_ERR_POSTGRES_OPTION");
+    expect(codeOf(() => composeSinks({ a: a(true) }))).toBe("nothing thrown");
+  });
+});
+
 describe("composed sinks", () => {
   it("must share a driver and their options", () => {
     const [one, other] = [
@@ -259,6 +298,15 @@ describe("shapes that a sink does not fit", () => {
     expect(made(upsertSums(pool, { table: "u" }), list())).toBe(wrong);
     expect(made(touch(pool, { table: "u" }), list())).toBe(wrong);
     expect(made(insertRows(pool, { table: "u", columns: { k: "text" } }))).toBe(wrong);
+    expect(made(writeLatest(pool, { table: "u" }))).toBe(wrong);
+    const newest = latest({ key: ["k"], value: ["v"], version: "at" });
+    expect(made(upsertSums(pool, { table: "u" }), newest)).toBe(wrong);
+    expect(made(touch(pool, { table: "u", set: "at" }), newest)).toBe(wrong);
+    expect(made(writeLatest(pool, { table: "u", types: { nope: "text" } }), newest)).toBe(wrong);
+    expect(made(writeLatest(pool, { table: "u", columns: { v: 'x"' } }), newest)).toBe(
+      "SLUICE_ERR_POSTGRES_IDENTIFIER",
+    );
+    expect(made(writeLatest(pool, { table: "u" }), newest)).toBe("nothing thrown");
     const parts = compose({ other: sums({ key: ["k"], sum: ["n"] }) });
     expect(made(composeSinks({ a: upsertSums(pool, { table: "u" }) }), parts)).toBe(wrong);
   });

@@ -27,7 +27,7 @@ export interface PublishingOptions<Batch> {
 /**
  * A sink that tells a channel what it has written: after the data is committed, in transactions of the
  * publisher's own. A failure to publish is tried again and never fails a batch. With `atomic`, within
- * the one statement that writes the data.
+ * the one statement that writes the data; only then it can be composed with others.
  *
  * @example
  * const changes = createPublisher(postgresPubsub(pool), { channel: "settings" });
@@ -36,6 +36,14 @@ export interface PublishingOptions<Batch> {
  *   keys: ({ entries }) => entries.map(({ key }) => key[0]),
  * });
  */
+export function publishing<Batch>(
+  sink: PostgresSink<Batch>,
+  options: PublishingOptions<Batch> & { readonly atomic: true },
+): PostgresSink<Batch>;
+export function publishing<Batch>(
+  sink: PostgresSink<Batch>,
+  options: PublishingOptions<Batch>,
+): Sink<Batch>;
 export function publishing<Batch>(
   sink: PostgresSink<Batch>,
   options: PublishingOptions<Batch>,
