@@ -97,6 +97,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const { signal } = callOptions("addMany", options, ["signal"]);
     const report = { accepted: 0 };
     try {
+      this.#refuseWhenClosed();
       if (!isAsync(items)) await this.#addEach(items, signal, report);
       else for await (const item of items) await this.#addEach([item], signal, report);
     } catch (cause) {
@@ -199,12 +200,11 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
         this.#room.refuseTooLarge(accumulator);
         return false;
       }
-      lane.extend();
     }
-    this.#room.take(accumulator); // by what is new, and by what makes a held entry longer
+    this.#room.take(accumulator); // for what is new, and for what makes held entries longer
+    lane.extend();
     this.#books.accepted += accumulator.addsItems;
     accumulator.fold();
-    if (accumulator.addsEntries === 0) lane.resize();
     taken?.(lane);
     return true;
   }

@@ -96,6 +96,32 @@ describe("a held entry that grows", () => {
     expect(batches).toEqual(["a", "b", "cd"]);
   });
 
+  it("counts there also where the same item has new entries in other parts", async () => {
+    const sizes: number[] = [];
+    const clock = manualClock();
+    const batcher = createBatcher({
+      shape: compose({ a: shape, b: shape }),
+      sink: memorySink(),
+      clock,
+      random: () => 0,
+      maxBytes: 1_000,
+      observe: (event) => {
+        if (event.type === "sealed") sizes.push(event.bytes);
+      },
+    });
+    const entry = (k: string, length: number, at: number) => ({ k, v: "x".repeat(length), at });
+    const held = "abcdefghi";
+    for (const k of held) batcher.tryAdd({ a: entry(k, 100, 1) }); // 981 bytes
+    // They shrink, each beside something new: what is new still fills its batch in time.
+    for (const k of held) batcher.tryAdd({ a: entry(k, 0, 2), b: entry(k, 91, 1) });
+    for (let n = 0; n < 100; n += 1) {
+      batcher.tryAdd({ b: entry(String.fromCharCode(0x100 + n), 91, 1) });
+    }
+    await batcher.close();
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(1_000);
+    expect(batcher.stats()).toMatchObject({ committed: 9 + 18 + 100 });
+  });
+
   it("grows within a composed item too", () => {
     const clock = manualClock();
     const batcher = createBatcher({

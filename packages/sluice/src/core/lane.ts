@@ -134,8 +134,10 @@ export class Lane<Item, Batch> {
 
   /** Makes place in the segments for the entries that the item measured last is about to add. */
   extend(): void {
-    const { addsEntries: entries, addsBytes: bytes } = this.accumulator;
     const settings = this.#parts.settings();
+    const { addsEntries: entries } = this.accumulator;
+    const bytes = this.accumulator.addsBytes - this.#grow(settings);
+    if (entries === 0) return;
     const { maxEntries, maxBytes } = settings;
     let open = this.#segments[this.#segments.length - 1]; // .at(-1) is a call, and this is hot
     if (open?.reason === undefined && open !== undefined) {
@@ -149,15 +151,18 @@ export class Lane<Item, Batch> {
     this.#closeIfFull(open, settings);
   }
 
-  /** The entry that holds the item folded last is longer by now, or shorter. */
-  resize(): void {
-    const { addsBytes } = this.accumulator;
-    const [ordinal] = this.accumulator.ordinals();
-    if (addsBytes === 0 || ordinal === undefined) return;
-    const segment = segmentOf(this.#segments, ordinal);
-    if (segment === undefined) return;
-    segment.bytes += addsBytes;
-    if (segment.reason === undefined) this.#closeIfFull(segment, this.#parts.settings());
+  /** Held entries become longer, or shorter; says by how much. A segment may be full by that. */
+  #grow(settings: Settings): number {
+    if (this.accumulator.growth === undefined) return 0;
+    let sum = 0;
+    for (const { ordinal, bytes } of this.accumulator.growth()) {
+      const segment = segmentOf(this.#segments, ordinal);
+      sum += bytes;
+      if (segment === undefined) continue;
+      segment.bytes += bytes;
+      if (segment.reason === undefined) this.#closeIfFull(segment, settings);
+    }
+    return sum;
   }
 
   /** A new segment, whose time begins. */

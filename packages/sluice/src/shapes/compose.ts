@@ -1,6 +1,6 @@
 import { type ErrorCode, quote, SluiceError } from "../errors.ts";
 import { fieldOf } from "./field.ts";
-import type { Accumulator, Sealed, Shape, Size } from "./shape.ts";
+import type { Accumulator, Growth, Sealed, Shape, Size } from "./shape.ts";
 
 /** The shapes to compose, by part name. */
 export type Parts = Readonly<Record<string, Shape<never, unknown>>>;
@@ -133,6 +133,7 @@ class ComposedAccumulator implements Accumulator<Batches, Batches> {
   addsItems = 0;
   addsEntries = 0;
   addsBytes = 0;
+  readonly growth: (() => readonly Growth[]) | undefined;
   readonly #parts: readonly Gathered[];
   readonly #byName: ReadonlyMap<string, Gathered>;
   #present: readonly Gathered[] = [];
@@ -146,6 +147,8 @@ class ComposedAccumulator implements Accumulator<Batches, Batches> {
       return part;
     });
     this.#byName = new Map(this.#parts.map((part) => [part.name, part]));
+    const grows = this.#parts.some(({ accumulator }) => accumulator.growth !== undefined);
+    this.growth = grows ? () => this.#growth() : undefined;
   }
 
   get items(): number {
@@ -213,6 +216,15 @@ class ComposedAccumulator implements Accumulator<Batches, Batches> {
       }
       accumulator.fold();
     }
+  }
+
+  #growth(): readonly Growth[] {
+    return this.#present.flatMap(({ accumulator, composed, first }) =>
+      (accumulator.growth?.() ?? []).map(({ ordinal, bytes }) => ({
+        ordinal: composed[ordinal - first] ?? 0,
+        bytes,
+      })),
+    );
   }
 
   ordinals(): readonly number[] {

@@ -2,6 +2,10 @@
  * Reading instants out of text and out of what may be a `Date`.
  */
 
+/** The years 1 to 9999, in epoch milliseconds: what ISO 8601 writes in four digits and stores read. */
+export const MIN_TIME = -62_135_596_800_000;
+export const MAX_TIME = 253_402_300_799_999;
+
 /** The milliseconds of a Date; `undefined` of an invalid one, and of all that only looks like one. */
 export function millisOf(value: unknown): number | undefined {
   if (!(value instanceof Date)) return undefined;
@@ -14,7 +18,7 @@ export function millisOf(value: unknown): number | undefined {
 }
 
 const ISO =
-  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d{2}):?(\d{2}))?)?$/;
+  /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(?:Z|([+-])(\d{2})(?::?(\d{2}))?)?)?$/;
 
 /** A moment that a text tells. */
 export interface Moment {

@@ -5,6 +5,7 @@
  */
 import { fieldOf, isInherited } from "./field.ts";
 import { type KeyedEntry, type KeyedFields, later } from "./keyed-batch.ts";
+import { MAX_TIME, millisOf, MIN_TIME } from "./instant.ts";
 import type { Level as IndexLevel } from "./keyed-index.ts";
 
 /** An entry that still folds, and its place. How it keeps its key and sums, only its access knows. */
@@ -49,19 +50,9 @@ export function keyedAccess(fields: KeyedFields): KeyedAccess {
   }
 }
 
-// The years 1 to 9999: what ISO 8601 writes in four digits and every store reads.
-const MIN_TIME = -62_135_596_800_000;
-const MAX_TIME = 253_402_300_799_999;
-
 /** The milliseconds of a time; NaN of what only looks like a `Date`. */
-function millis(value: unknown): unknown {
-  if (!(value instanceof Date)) return value;
-  try {
-    return Date.prototype.getTime.call(value);
-  } catch {
-    return Number.NaN;
-  }
-}
+const millis = (value: unknown): unknown =>
+  value instanceof Date ? (millisOf(value) ?? Number.NaN) : value;
 
 /** Whether `value` is a time that every store can keep. */
 export function isTime(value: unknown): value is Date | number {

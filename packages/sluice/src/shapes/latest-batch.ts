@@ -73,6 +73,7 @@ const isScalar = (part: unknown): boolean =>
   part === null || ["string", "number", "boolean"].includes(typeof part);
 
 function versionOf(part: unknown): bigint {
-  if (typeof part === "string" && /^-?\d{1,19}$/.test(part)) return BigInt(part);
+  const version = typeof part === "string" && /^-?\d{1,19}$/.test(part) ? BigInt(part) : undefined;
+  if (version !== undefined && BigInt.asIntN(64, version) === version) return version;
   throw new TypeError(`bad version ${quote(part)}`);
 }

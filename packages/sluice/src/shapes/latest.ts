@@ -24,7 +24,7 @@ import {
   VERSION_BYTES,
   valueBytes,
 } from "./latest-batch.ts";
-import type { Accumulator, Sealed, Shape, Size } from "./shape.ts";
+import type { Accumulator, Growth, Sealed, Shape, Size } from "./shape.ts";
 import { textFault } from "./text.ts";
 import { readVersion, type Version, VERSION_TAKES, type VersionType } from "./versions.ts";
 
@@ -120,6 +120,8 @@ interface Slot {
   readonly ordinal: number;
 }
 
+const NO_GROWTH: readonly Growth[] = [];
+
 class LatestAccumulator implements Accumulator<object, LatestBatch> {
   items = 0;
   bytes = 0;
@@ -187,6 +189,11 @@ class LatestAccumulator implements Accumulator<object, LatestBatch> {
     this.#slot = { newest: reading, items: 1, keyBytes, ordinal: this.#nextOrdinal };
     this.#nextOrdinal += 1;
     this.#index.add(this.#slot);
+  }
+
+  growth(): readonly Growth[] {
+    if (this.#slot === undefined || this.addsBytes === 0) return NO_GROWTH;
+    return [{ ordinal: this.#slot.ordinal, bytes: this.addsBytes }];
   }
 
   ordinals(): readonly number[] {

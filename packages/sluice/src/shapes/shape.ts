@@ -23,6 +23,12 @@ export interface Sealed<Batch> extends Size {
   readonly ordinals?: readonly number[] | undefined;
 }
 
+/** How a held entry changes. */
+export interface Growth {
+  readonly ordinal: number;
+  readonly bytes: number;
+}
+
 /**
  * Gathers items into entries. Entries have ordinals: 0, 1, 2, … in the order in which they came to
  * be, over the accumulator's whole life.
@@ -47,6 +53,11 @@ export interface Accumulator<Item, Batch> {
    * may be, nothing is changed, and `measure` will tell. Shapes without keys leave it out.
    */
   absorb?(item: Item): boolean;
+  /**
+   * By how many bytes the item last measured makes each held entry longer, or shorter: part of
+   * `addsBytes`. Shapes whose entries keep their size leave it out.
+   */
+  growth?: (() => readonly Growth[]) | undefined;
   /** Checks and measures an item. Throws a usage error that quotes the value; nothing is changed. */
   measure(item: Item): void;
   /** Folds in the item last measured. */

@@ -2,7 +2,7 @@
  * Versions, by which `latest` tells newer from older: whole numbers of 64 bits, however they are
  * written. A time counts as its microseconds since the Unix epoch, which is what PostgreSQL keeps.
  */
-import { millisOf, parseIso } from "./instant.ts";
+import { MAX_TIME, millisOf, MIN_TIME, parseIso } from "./instant.ts";
 
 /** What a version is: a time to the microsecond, or a whole number. */
 export type VersionType = "time" | "number";
@@ -14,9 +14,8 @@ export type VersionType = "time" | "number";
  */
 export type Version = Date | number | string | bigint;
 
-// 0001-01-01 00:00:00 and 9999-12-31 23:59:59.999999 UTC.
-const MIN_MICROS = -62_135_596_800_000_000n;
-const MAX_MICROS = 253_402_300_799_999_999n;
+const MIN_MICROS = BigInt(MIN_TIME) * 1_000n;
+const MAX_MICROS = BigInt(MAX_TIME) * 1_000n + 999n;
 
 /** What each type takes, for messages. */
 export const VERSION_TAKES: Readonly<Record<VersionType, string>> = {

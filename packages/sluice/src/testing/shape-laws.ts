@@ -95,6 +95,11 @@ function checkAccumulator<Item, Batch>(
     const { entries, bytes } = accumulator;
     accumulator.measure(item);
     const { addsEntries, addsBytes } = accumulator;
+    const growth = accumulator.growth?.() ?? [];
+    if (addsEntries === 0) {
+      const grown = growth.reduce((sum, each) => sum + each.bytes, 0);
+      check("an item without a new entry adds what held entries grow by", grown, addsBytes);
+    }
     accumulator.fold();
     check(
       "an item adds the entries and bytes it was measured for",
