@@ -92,15 +92,59 @@ describe.each(Object.entries(databases))("writeLatest with %s", (_, open) => {
     async (onMissing) => {
       const { query, write, rows, close } = await setup(onMissing);
       await query("INSERT INTO facts VALUES ($1, 'n', 'x', NULL)", [A]);
-      const { changed } = await write(
+      const details = await write(
         { agent: A.toUpperCase(), name: "n", v: "newer", at: 2_000 },
         { agent: A, name: "n", v: "older", at: 1_000 },
       );
-      expect(changed).toBe(1);
+      expect(details).toEqual({ changed: 1, stale: [[A, "n"]], missing: [] });
       expect(await rows()).toEqual([{ agent: A, name: "n", v: "newer", at: "02.000000" }]);
       await close();
     },
   );
+
+  it.each(["ignore", "insert"] as const)(
+    "knows equal values of a type by that type, whatever their bytes (%s)",
+    async (onMissing) => {
+      const { driver, query, close } = await open();
+      await migrate(driver, "CREATE TABLE numbers (k numeric PRIMARY KEY, v text, at timestamptz)");
+      await query("INSERT INTO numbers VALUES (1, 'x', '1970-01-01Z')");
+      const batcher = createBatcher({
+        shape: latest({ key: ["k"], value: ["v"], version: "at" }),
+        sink: writeLatest(driver, { table: "numbers", types: { k: "numeric" }, onMissing }),
+      });
+      batcher.tryAdd({ k: "1.0", v: "older", at: 1 });
+      batcher.tryAdd({ k: "1.00", v: "newer", at: 2 });
+      await batcher.close();
+      expect(batcher.stats()).toMatchObject({ committed: 2, statements: 1 });
+      expect(await query("SELECT v FROM numbers")).toEqual([{ v: "newer" }]);
+      await close();
+    },
+  );
+
+  it.each(["ignore", "insert"] as const)("writes to partitioned tables (%s)", async (onMissing) => {
+    const { driver, query, close } = await open();
+    await migrate(
+      driver,
+      `CREATE TABLE parted (k text PRIMARY KEY, v text, at timestamptz) PARTITION BY HASH (k);
+       CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+       CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);`,
+    );
+    await query("INSERT INTO parted VALUES ('a', 'x', NULL), ('b', 'x', NULL)");
+    const details: unknown[] = [];
+    const batcher = createBatcher({
+      shape: latest({ key: ["k"], value: ["v"], version: "at" }),
+      sink: writeLatest(driver, { table: "parted", onMissing }),
+      observe: (event) => event.type === "committed" && details.push(event.details),
+    });
+    for (const k of ["a", "b", "c"]) batcher.tryAdd({ k, v: "y", at: 1 });
+    await batcher.close();
+    const changed = onMissing === "insert" ? 3 : 2;
+    expect(details).toEqual([{ changed, stale: [], missing: [["c"]] }]);
+    expect(await query("SELECT count(*)::int AS n FROM parted WHERE v = 'y'")).toEqual([
+      { n: changed },
+    ]);
+    await close();
+  });
 
   it("lands the others where one entry cannot be stored, and tells of all of them", async () => {
     const { batcher, query, write, lastDetails, rows, close } = await setup("insert");

@@ -13,7 +13,8 @@ export type SinkBatches<P extends SinkParts> = {
  * Writes every part of a `compose` batch in one statement, in one transaction, under one ledger
  * entry. The sinks must share one driver and the same options `ledger`, `prepare` and `classify`.
  * Parts are written in the order in which they are named: name them alike in every process. What a
- * part has to tell is told under its name.
+ * part has to tell is told under its name. No two parts may write to one table: within a statement
+ * PostgreSQL changes a row once, and passes over what else would change it.
  *
  * @example
  * composeSinks({ requests: upsertSums(pool, { table: "requests" }), seen: touch(pool, { table: "clients" }) })
@@ -37,8 +38,16 @@ export function composeSinks<const P extends SinkParts>(parts: P): PostgresSink<
       );
     }
   }
+  const tables = sinks.flatMap(([name, sink]) => sink.tables.map((table) => ({ name, table })));
+  for (const [index, { name, table }] of tables.entries()) {
+    const twin = tables.slice(0, index).find((other) => mayBeOne(other.table, table));
+    if (twin === undefined) continue;
+    const both = `parts ${quote(twin.name)} and ${quote(name)} write to ${quote(twin.table)} and ${quote(table)}`;
+    throw optionError(`${both}: in one statement a row changes once, so they may not be one table`);
+  }
   const { ledger, prepare, classify } = options;
-  return postgresSink(driver, { ledger, prepare, classify }, (batch: SinkBatches<P>) => {
+  const names = tables.map(({ table }) => table);
+  return postgresSink(driver, { ledger, prepare, classify }, names, (batch: SinkBatches<P>) => {
     // To the type system a batch with more parts is as good; here they would count as landed.
     const stray = Object.keys(batch).find((name) => !Object.hasOwn(parts, name));
     if (stray !== undefined) throw optionError(`no sink writes part ${quote(stray)}`);
@@ -54,6 +63,12 @@ export function composeSinks<const P extends SinkParts>(parts: P): PostgresSink<
       })),
     );
   });
+}
+
+/** Whether two names may mean one table. With a schema and without, only the server could tell. */
+function mayBeOne(a: string, b: string): boolean {
+  const last = (table: string): string | undefined => table.split(".").at(-1);
+  return a.includes(".") === b.includes(".") ? a === b : last(a) === last(b);
 }
 
 function optionError(message: string): SluiceError {

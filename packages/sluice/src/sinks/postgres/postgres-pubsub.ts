@@ -13,6 +13,7 @@ import { type PostgresDriver, type Transact, transactor } from "./driver.ts";
 import { identifier } from "./identifiers.ts";
 import { canListen, type ListenSource, openerOf } from "./listen-connection.ts";
 import { Listener } from "./listener.ts";
+import { limitsSql } from "./postgres-sink.ts";
 
 /** The options of `postgresPubsub`. */
 export interface PostgresPubsubOptions {
@@ -62,7 +63,7 @@ export function postgresPubsub(
 ): Pubsub {
   refuseUnknown(options, OPTIONS);
   const { observe, clock = systemClock, random = systemRandom } = options;
-  const publisher = new Publisher(transactor(driver), clock);
+  const notifier = new Notifier(transactor(driver), clock);
   const own = canListen(driver) ? driver : undefined;
   const source = options.listen === undefined ? own : options.listen;
   const probeChannel = `sluice_probe_${uniqueId()}`;
@@ -78,7 +79,7 @@ export function postgresPubsub(
           open: openerOf(source),
           emit: emitter("postgres-pubsub", observe, false),
           publishProbe: (payload, timeoutMs, signal) =>
-            publisher.publish(probeChannel, [payload], timeoutMs, signal),
+            notifier.publish(probeChannel, [payload], timeoutMs, signal),
         });
   let closed = false;
   const refuseClosed = (): void => {
@@ -92,7 +93,7 @@ export function postgresPubsub(
       const timeoutMs = duration("timeoutMs", call.timeoutMs, DEFAULT_TIMEOUT_MS, 1);
       identifier("a channel", channel);
       checkPayloads(payloads);
-      await publisher.publish(channel, payloads, timeoutMs, call.signal);
+      await notifier.publish(channel, payloads, timeoutMs, call.signal);
     },
     subscribe: (channel, subscriber) => {
       refuseClosed();
@@ -110,7 +111,7 @@ export function postgresPubsub(
 }
 
 /** Publishes. Transactions are short, and never wait for the disk: what is lost was a hint. */
-class Publisher {
+class Notifier {
   readonly #transact: Transact;
   readonly #clock: Clock;
 
@@ -132,7 +133,7 @@ class Publisher {
     const published = this.#transact(
       (session) => session.query(PUBLISH, [channel, textArray(payloads)]),
       {
-        limits: limitsSql(timeoutMs),
+        limits: `SET LOCAL synchronous_commit = off; ${limitsSql(timeoutMs)}`,
         signal: given.signal,
         onCommit: () => {
           committing = true;
@@ -148,14 +149,4 @@ class Publisher {
       throw retryable(messageOf(error), { cause: error, ambiguous: committing });
     }
   }
-}
-
-/** As of a sink: the server gives up before the client does. */
-function limitsSql(timeoutMs: number): string {
-  const statement = Math.max(1, Math.floor(timeoutMs * 0.8));
-  return [
-    "SET LOCAL synchronous_commit = off",
-    `SET LOCAL statement_timeout = ${statement}`,
-    `SET LOCAL idle_in_transaction_session_timeout = ${Math.max(1, Math.floor(timeoutMs))}`,
-  ].join("; ");
 }

@@ -65,6 +65,8 @@ export interface Details {
 export interface PostgresSink<Batch> extends Sink<Batch> {
   readonly driver: PostgresDriver;
   readonly options: PostgresSinkOptions;
+  /** The tables it writes to, as they were named. */
+  readonly tables: readonly string[];
   readonly writes: (batch: Batch) => readonly BoundWrite[];
 }
 
@@ -81,10 +83,10 @@ export const SINK_OPTIONS: readonly string[] = ["ledger", "prepare", "classify"]
 /** A sink for one table. */
 export function tableSink<Batch>(
   driver: PostgresDriver,
-  options: PostgresSinkOptions,
+  options: PostgresSinkOptions & { readonly table: string },
   write: TableWrite<Batch>,
 ): PostgresSink<Batch> {
-  return postgresSink(driver, options, (batch) => [
+  return postgresSink(driver, options, [options.table], (batch) => [
     {
       sql: (first, gate, name) => write.sql(batch, first, gate, name),
       values: () => write.values(batch),
@@ -98,6 +100,7 @@ export function tableSink<Batch>(
 export function postgresSink<Batch>(
   driver: PostgresDriver,
   options: PostgresSinkOptions,
+  tables: readonly string[],
   writes: (batch: Batch) => readonly BoundWrite[],
 ): PostgresSink<Batch> {
   const { ledger = DEFAULT_LEDGER, prepare = true, classify = classifySqlstate } = options;
@@ -116,6 +119,7 @@ export function postgresSink<Batch>(
   return {
     driver,
     options,
+    tables,
     writes,
     check: (empty) => {
       for (const part of writes(empty)) part.sql(1, "true", "w0");
@@ -286,7 +290,7 @@ function encoded(write: BoundWrite): readonly string[] {
   try {
     return write.values();
   } catch (error) {
-    if (isSluiceError(error)) throw error;
+    if (isSluiceError(error) && error.disposition === "rejected") throw error;
     const message = `the batch cannot be encoded: ${messageOf(error)}`;
     throw rejected(message, { cause: error, ambiguous: false });
   }
@@ -326,7 +330,7 @@ const statementName = (text: string): string =>
  * The server gives up before the client does: a statement that nobody waits for any more must not
  * hold locks. SET LOCAL leaves no trace on a shared connection and passes transaction poolers.
  */
-function limitsSql(timeoutMs: number): string {
+export function limitsSql(timeoutMs: number): string {
   const share = (part: number): number => Math.max(1, Math.floor(timeoutMs * part));
   return [
     `SET LOCAL statement_timeout = ${share(0.8)}`,

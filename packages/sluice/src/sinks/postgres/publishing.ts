@@ -1,5 +1,6 @@
 import { invalidOption, refuseUnknown } from "../../core/validate.ts";
 import type { Publisher } from "../../pubsub/publisher.ts";
+import { checkPayloads } from "../../pubsub/pubsub.ts";
 import type { Sink } from "../sink.ts";
 import { textArray } from "./array-literal.ts";
 import { identifier } from "./identifiers.ts";
@@ -13,7 +14,8 @@ export interface PublishingOptions<Batch> {
   readonly keys: (batch: Batch) => Iterable<string>;
   /**
    * Publish in the transaction of the data, so that readers hear of it exactly when they can see it,
-   * and no notification is lost with the process. Default false.
+   * and no notification is lost with the process. An entry whose key makes no payload is rejected then.
+   * The publisher gives its channel and its packing; its pubsub is not used. Default false.
    *
    * **What it costs.** PostgreSQL serialises the commits of transactions that notify, over all databases
    * of a server, for as long as a commit takes. Measured on PostgreSQL 18 with 32 connections that write
@@ -33,7 +35,7 @@ export interface PublishingOptions<Batch> {
  * const changes = createPublisher(postgresPubsub(pool), { channel: "settings" });
  * const sink = publishing(writeLatest(pool, { table: "settings" }), {
  *   publisher: changes,
- *   keys: ({ entries }) => entries.map(({ key }) => key[0]),
+ *   keys: ({ entries }) => entries.map(({ key }) => key[0] ?? ""),
  * });
  */
 export function publishing<Batch>(
@@ -58,10 +60,10 @@ export function publishing<Batch>(
   }
   if (typeof keys !== "function") throw invalidOption("publishing: keys", "a function", keys);
   if (typeof atomic !== "boolean") throw invalidOption("publishing: atomic", "a boolean", atomic);
-  const { channel } = publisher;
-  identifier("publishing: the channel", channel);
   if (atomic) {
-    return postgresSink(sink.driver, sink.options, (batch) => [
+    const { channel } = publisher;
+    identifier("publishing: the channel", channel);
+    return postgresSink(sink.driver, sink.options, sink.tables, (batch) => [
       ...sink.writes(batch),
       notify(channel, () => publisher.pack([...new Set(keys(batch))])),
     ]);
@@ -86,7 +88,11 @@ function notify(channel: string, payloads: () => readonly string[]): BoundWrite 
   return {
     sql: (first, gate, name) =>
       `${name} AS (SELECT pg_notify($${first}, u.payload) FROM unnest($${first + 1}::text[]) AS u(payload) WHERE ${gate})`,
-    values: () => [channel, textArray(payloads())],
+    values: () => {
+      const packed = payloads();
+      checkPayloads(packed);
+      return [channel, textArray(packed)];
+    },
     columns: () => ({}),
     details: ({ count }) => ({ payloads: Number(count) }),
   };

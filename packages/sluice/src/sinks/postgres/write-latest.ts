@@ -32,9 +32,12 @@ export interface WriteLatestOptions extends PostgresSinkOptions, ColumnOptions {
 export type LatestDetails = {
   /** Rows that were written, inserted ones included. */
   readonly changed: number;
-  /** Keys whose row has a newer version and stayed as it was. */
+  /** Keys whose row has a newer version and stayed as it was, or got one by another entry. */
   readonly stale: readonly (readonly string[])[];
-  /** Keys that had no row: passed over or, with `onMissing: "insert"`, inserted. */
+  /**
+   * Keys without a row: passed over or, with `onMissing: "insert"`, inserted. There it is as the
+   * statement found the table when it began: a row that another writer inserted meanwhile counts too.
+   */
   readonly missing: readonly (readonly string[])[];
 };
 
@@ -45,7 +48,10 @@ export type LatestDetails = {
  * in the order of their keys, so that concurrent writers never deadlock.
  *
  * Columns are named like the fields unless `columns` says otherwise. They are text, the version
- * timestamptz or bigint, unless `types` says otherwise. The `committed` event carries `LatestDetails`.
+ * timestamptz or bigint, unless `types` says otherwise: say it for key columns that are not text, and
+ * for a `timestamp`, which otherwise depends on the session's time zone. The version column keeps what
+ * it is given, to the microsecond: not `timestamptz(3)`, where a newer version can look equal.
+ * The `committed` event carries `LatestDetails`.
  *
  * @example
  * writeLatest(pool, { table: "settings", onMissing: "insert" })
@@ -64,39 +70,41 @@ export function writeLatest(
   if (onMissing !== "ignore" && onMissing !== "insert") {
     throw invalidOption("writeLatest: onMissing", '"ignore" or "insert"', onMissing);
   }
+  const inserts = onMissing === "insert";
   const write: TableWrite<LatestBatch> = {
     sql: (batch, first, gate, name) => {
-      const columns = columnsOf(batch, options);
-      const { key, value, version } = columns;
-      const order = (of: string): string =>
-        key.map(({ alias }) => `${of}.${alias}::text COLLATE "C"`).join(", ");
-      // Two texts may be one key of another type, such as uuid: the newer of them counts.
-      const one = `${name}_batch AS (
-  SELECT DISTINCT ON (${order("u")}) * FROM ${unnestSql([...key, ...value, version], first, "place")}
-  WHERE ${gate} ORDER BY ${order("u")}, u.${version.alias} DESC, u.place DESC)`;
+      const { key, value, version } = columnsOf(batch, options);
+      const all = [...key, ...value, version];
       const written = [...value, version];
-      const guard = (incoming: string): string =>
-        `(t.${version.name} <= ${incoming} OR t.${version.name} IS NULL)`;
-      if (onMissing === "insert") {
-        const all = [...key, ...written];
-        return `${one},
-${name} AS (INSERT INTO ${table} AS t (${all.map((column) => column.name).join(", ")})
-  SELECT ${all.map(({ alias }) => `b.${alias}`).join(", ")} FROM ${name}_batch AS b ORDER BY ${order("b")}
-  ON CONFLICT (${key.map((column) => column.name).join(", ")}) DO UPDATE
-  SET ${written.map((column) => `${column.name} = excluded.${column.name}`).join(", ")}
-  WHERE ${guard(`excluded.${version.name}`)}
-  RETURNING ${key.map((column) => `t.${column.name} AS ${column.alias}`).join(", ")}, t.xmax = 0 AS inserted)`;
-      }
+      const names = (columns: readonly Column[]): string =>
+        columns.map((column) => column.name).join(", ");
       const match = (of: string): string =>
         key.map((column) => `t.${column.name} = ${of}.${column.alias}`).join(" AND ");
-      return `${one},
-${name}_found AS (
-  SELECT b.* FROM ${name}_batch AS b JOIN ${table} AS t ON ${match("b")}
-  ORDER BY ${order("b")} FOR NO KEY UPDATE OF t),
-${name} AS (UPDATE ${table} AS t
+      const guard = (incoming: string): string =>
+        `(t.${version.name} <= ${incoming} OR t.${version.name} IS NULL)`;
+      // Two texts may be one value of their type, as with uuid or citext: the newer of them counts.
+      const one = key.map(({ alias }) => `a.${alias}`).join(", ");
+      // Locks are taken in the order of bytes, by every writer.
+      const order = key.map(({ alias }) => `b.${alias}::text COLLATE "C"`).join(", ");
+      const ctes = [
+        `${name}_all AS (SELECT * FROM ${unnestSql(all, first, "place")} WHERE ${gate})`,
+        `${name}_batch AS (SELECT DISTINCT ON (${one}) a.* FROM ${name}_all AS a
+  ORDER BY ${one}, a.${version.alias} DESC, a.place DESC)`,
+        `${name}_found AS (SELECT b.* FROM ${name}_batch AS b JOIN ${table} AS t ON ${match("b")}
+  ${inserts ? "" : `ORDER BY ${order} FOR NO KEY UPDATE OF t`})`,
+        inserts
+          ? `${name} AS (INSERT INTO ${table} AS t (${names(all)})
+  SELECT ${all.map(({ alias }) => `b.${alias}`).join(", ")} FROM ${name}_batch AS b ORDER BY ${order}
+  ON CONFLICT (${names(key)}) DO UPDATE
+  SET ${written.map((column) => `${column.name} = excluded.${column.name}`).join(", ")}
+  WHERE ${guard(`excluded.${version.name}`)}
+  RETURNING ${key.map((column) => `t.${column.name} AS ${column.alias}`).join(", ")})`
+          : `${name} AS (UPDATE ${table} AS t
   SET ${written.map((column) => `${column.name} = f.${column.alias}`).join(", ")}
   FROM ${name}_found AS f WHERE ${match("f")} AND ${guard(`f.${version.alias}`)}
-  RETURNING f.place)`;
+  RETURNING f.place)`,
+      ];
+      return ctes.join(",\n");
     },
     values: ({ fields, entries }) => [
       ...fields.key.map((_, index) => textArray(entries.map(({ key }) => key[index] ?? null))),
@@ -107,21 +115,15 @@ ${name} AS (UPDATE ${table} AS t
     ],
     details: {
       columns: (name, { fields }) => {
-        const list = (query: string): string => `array_to_string(ARRAY(${query}), ',')`;
-        const [batch, found] = [`${name}_batch`, `${name}_found`];
-        if (onMissing === "insert") {
-          const same = fields.key.map((_, index) => `w.k${index} = b.k${index}`).join(" AND ");
-          const written = `SELECT FROM ${name} AS w WHERE ${same}`;
-          return {
-            stale: list(`SELECT b.place FROM ${batch} AS b WHERE NOT EXISTS (${written})`),
-            missing: list(
-              `SELECT b.place FROM ${batch} AS b WHERE EXISTS (${written} AND w.inserted)`,
-            ),
-          };
-        }
+        const same = fields.key.map((_, index) => `w.k${index} = b.k${index}`).join(" AND ");
+        const changed = inserts
+          ? `SELECT b.place FROM ${name}_batch AS b JOIN ${name} AS w ON ${same}`
+          : `SELECT place FROM ${name}`;
+        const missing = `SELECT place FROM ${name}_batch EXCEPT SELECT place FROM ${name}_found`;
+        const list = (query: string): string => `array_to_string(ARRAY(${query} ORDER BY 1), ',')`;
         return {
-          stale: list(`SELECT place FROM ${found} EXCEPT SELECT place FROM ${name}`),
-          missing: list(`SELECT place FROM ${batch} EXCEPT SELECT place FROM ${found}`),
+          stale: list(`SELECT place FROM ${name}_all EXCEPT (${changed} UNION (${missing}))`),
+          missing: list(missing),
         };
       },
       read: ({ count, stale, missing }, { entries }): LatestDetails => {
