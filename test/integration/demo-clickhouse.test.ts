@@ -40,6 +40,7 @@ async function land(store: RowStore, rows: readonly AccessRow[]): Promise<string
   const said: string[] = [];
   const landing = openLanding({
     pool,
+    listen: undefined,
     rowClient: store.client,
     warn: (words) => void said.push(words),
   });

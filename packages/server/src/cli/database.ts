@@ -1,5 +1,5 @@
 import type { PGlite } from "@electric-sql/pglite";
-import type { Pool } from "pg";
+import type { Client, ClientConfig, Pool } from "pg";
 import type { Query } from "../traffic/verify.ts";
 import { EXIT, Failure, messageOf, quote, usageFailure } from "./failure.ts";
 
@@ -7,6 +7,8 @@ import { EXIT, Failure, messageOf, quote, usageFailure } from "./failure.ts";
 export interface Database {
   /** What the library writes through. */
   readonly pool: Pool | PGlite;
+  /** Makes a connection to listen on; undefined where the one there is listens itself. */
+  readonly listen: (() => Client) | undefined;
   /** For people, without a password. */
   readonly label: string;
   readonly query: Query;
@@ -33,6 +35,7 @@ async function openEmbedded(): Promise<Database> {
   const pool = await PGlite.create();
   return {
     pool,
+    listen: undefined,
     label: "embedded PostgreSQL",
     query: async (sql, params) => {
       const result = await pool.query<Record<string, unknown>>(sql, [...params]);
@@ -51,7 +54,12 @@ async function openServer(url: string): Promise<Database> {
     );
   }
   const { default: pg } = await import("pg");
-  const pool = createPool(pg.Pool, url, label);
+  const config = {
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    application_name: "sluice demo",
+  };
+  const pool = createPool(pg.Pool, config, label);
   // An idle connection that dies is replaced; without a listener its error would end the process.
   pool.on("error", () => undefined);
   try {
@@ -66,6 +74,7 @@ async function openServer(url: string): Promise<Database> {
   }
   return {
     pool,
+    listen: () => new pg.Client(config),
     label,
     query: async (sql, params) => {
       const result = await pool.query<Record<string, unknown>>(sql, [...params]);
@@ -75,13 +84,9 @@ async function openServer(url: string): Promise<Database> {
   };
 }
 
-function createPool(create: typeof Pool, url: string, label: string): Pool {
+function createPool(create: typeof Pool, config: ClientConfig, label: string): Pool {
   try {
-    return new create({
-      connectionString: url,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      application_name: "sluice demo",
-    });
+    return new create(config);
   } catch {
     // Of what the parser says, the message is left out: it may quote the URL.
     throw invalidUrl(label);

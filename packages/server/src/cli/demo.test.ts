@@ -53,7 +53,7 @@ const LOG =
   line("one", "GET /a/c?d HTTP/1.1", 304) +
   line("__proto__", "POST /__proto__ HTTP/1.1", 500) +
   "\nnonsense\n" +
-  line("One", "GET / HTTP/1.1", 101) +
+  line("One", `GET /?${"é".repeat(1_500)} HTTP/1.1`, 101) +
   line("one", `GET /${"x".repeat(20_000)} HTTP/1.1`, 200);
 
 test("a log lands, is verified, and --json is one object", { timeout: TIMEOUT_MS }, async () => {
@@ -62,6 +62,21 @@ test("a log lands, is verified, and --json is one object", { timeout: TIMEOUT_MS
   expect(await run.exitCode).toBe(0);
   const report: unknown = JSON.parse(run.stdout());
   expect(report).toMatchObject({ events: 4, skipped: 2, clients: 3, verified: true });
+  expect(report).toHaveProperty("systems.agentMetadata", {
+    items: 12,
+    entries: 9,
+    superseded: 3,
+    batches: 1,
+    notifications: expect.any(Number),
+    committed: 12,
+    changed: 9,
+    stale: 0,
+    missing: 9,
+    views: expect.any(Number),
+    deadLettered: 0,
+    dropped: 0,
+    unknown: 0,
+  });
   expect(report).toHaveProperty("systems.accessRows", {
     items: 4,
     batches: 1,
@@ -84,10 +99,24 @@ test("generated traffic lands and the summary says so", { timeout: TIMEOUT_MS },
     "Replayed generated traffic (seed 3) into embedded PostgreSQL and embedded",
   );
   expect(summary).toMatch(/requests +1,500 +of /);
+  expect(summary).toMatch(/metadata +[\d,]+ +rows written, the newest of 4,500 values: \d+ batch/);
+  expect(summary).toMatch(/watched +\d+ +views?, the last of 192\.0\.2\.1, the busiest client\n/);
+  expect(summary).toMatch(/✓ agent_metadata +[\d,]+ rows as counted\n/);
+  expect(summary).toMatch(/✓ watch of 192\.0\.2\.1 +3 rows as counted\n/);
   expect(summary).toMatch(/log rows +1,500 +written as they came: 1 batch, [\d,]+ bytes\n/);
   expect(summary).toMatch(/✓ access_log +1,500 rows as counted\n/);
-  expect(summary.match(/✓/g)).toHaveLength(4);
+  expect(summary.match(/✓/g)).toHaveLength(6);
   expect(run.stderr()).toBe("");
+});
+
+test("a log without lines lands as nothing", { timeout: TIMEOUT_MS }, async () => {
+  const run = start("demo", "--log", "-");
+  run.stdin.end();
+  expect(await run.exitCode).toBe(0);
+  const summary = run.stdout();
+  expect(summary).toMatch(/metadata +0 +rows written, the newest of 0 values: 0 batches/);
+  expect(summary).not.toContain("watch");
+  expect(summary).toContain("Nothing was replayed, and nothing landed.");
 });
 
 test("SIGINT drains what was read and sums it up", { timeout: TIMEOUT_MS }, async () => {
@@ -101,7 +130,7 @@ test("SIGINT drains what was read and sums it up", { timeout: TIMEOUT_MS }, asyn
   expect(await run.exitCode).toBe(130);
   expect(JSON.parse(run.stdout())).toMatchObject({
     events: 4,
-    systems: { accessRows: { committed: 4 } },
+    systems: { agentMetadata: { committed: 12 }, accessRows: { committed: 4 } },
     verified: true,
   });
 });

@@ -1,15 +1,25 @@
-import { createRowTally, type RowSums, type RowTally } from "../traffic/row-tally.ts";
-import { createTally, type Tally } from "../traffic/tally.ts";
+import { agentIdOf } from "../traffic/agent-id.ts";
+import { createMetadataTally } from "../traffic/metadata-tally.ts";
+import { createRowTally, type RowSums } from "../traffic/row-tally.ts";
+import { createTally } from "../traffic/tally.ts";
+import type { TableVerdict } from "../traffic/verdict.ts";
+import {
+  expectedOf,
+  readMetadata,
+  verifyMetadata,
+  verifyView,
+} from "../traffic/verify-metadata.ts";
 import { readRowSums, verifyRows } from "../traffic/verify-rows.ts";
-import { readSnapshot, type TableVerdict, verifyTables } from "../traffic/verify.ts";
+import { readSnapshot, verifyTables } from "../traffic/verify.ts";
 import { type LoadChdb, type NoRowStore, openRowStore, type RowStore } from "./clickhouse.ts";
 import { type Database, openDatabase } from "./database.ts";
 import { EXIT, Failure, messageOf } from "./failure.ts";
+import { createFollower, type Follower } from "./follower.ts";
 import { type Io, print } from "./io.ts";
 import { type Landing, openLanding, prepareRows, prepareTables } from "./landing.ts";
 import type { DemoOptions } from "./options.ts";
 import { createProgress } from "./progress.ts";
-import { createReplayCounts, replay, type ReplayCounts } from "./replay.ts";
+import { createReplayCounts, replay, type ReplayOptions } from "./replay.ts";
 import { logFailure, openSource, type Source } from "./source.ts";
 import { formatSkipped, formatSummary, formatVerdicts, type Summary } from "./summary.ts";
 
@@ -17,6 +27,8 @@ import { formatSkipped, formatSummary, formatVerdicts, type Summary } from "./su
 const CLOSE_TIMEOUT_MS = 120_000;
 /** The same after SIGINT or a failure, when somebody waits for the prompt. */
 const HASTY_TIMEOUT_MS = 5_000;
+/** How long a watcher may take to see the last of what landed: two of its polls, and some more. */
+const WATCH_TIMEOUT_MS = 12_000;
 
 /** Runs `sluice demo` and answers its exit code. `loadChdb` is where the embedded ClickHouse comes from. */
 export async function runDemo(options: DemoOptions, io: Io, loadChdb?: LoadChdb): Promise<number> {
@@ -56,28 +68,50 @@ interface Run {
 }
 
 async function run({ source, database, rowStore, io, signal }: Run): Promise<Summary> {
-  const [tally, rowTally, counts] = [createTally(), createRowTally(), createReplayCounts()];
+  const tallies = {
+    tally: createTally(),
+    metadataTally: createMetadataTally(),
+    rowTally: createRowTally(),
+  };
+  const { tally, metadataTally, rowTally } = tallies;
+  const counts = createReplayCounts();
   const before = await asking(database, async () => {
     await prepareTables(database.pool);
-    return readSnapshot(database.query);
+    const tables = await readSnapshot(database.query);
+    return { tables, metadata: await readMetadata(database.query) };
   });
   const verifyAccessLog = await openAccessLogCheck(rowStore);
 
   const skipped = "skipped" in rowStore ? { skipped: rowStore.skipped } : {};
+  const warn = (words: string): void => void io.stderr.write(`sluice: ${words}\n`);
   const landing = openLanding({
     pool: database.pool,
+    listen: database.listen,
     rowClient: "skipped" in rowStore ? undefined : rowStore.client,
-    warn: (words) => io.stderr.write(`sluice: ${words}\n`),
+    warn,
   });
+  const follower = createFollower(landing.watch, warn);
+  const verifyWatch = (): readonly TableVerdict[] => {
+    const { client, view } = follower;
+    if (client === undefined) return [];
+    const expected = expectedOf(agentIdOf(client), before.metadata, metadataTally);
+    return [verifyView(client, view, expected)];
+  };
+  const seen = (): boolean => verifyWatch().every(({ verified }) => verified);
   const startedAt = io.now();
-  await land({ source, landing, tally, rowTally, counts, io, signal });
+  await land({ source, landing, follower, seen, ...tallies, counts, io, signal });
   const elapsedMs = Math.round(io.now() - startedAt);
 
   const verdicts = [
-    ...(await asking(database, () => verifyTables(database.query, before, tally))),
+    ...(await asking(database, async () => [
+      ...(await verifyTables(database.query, before.tables, tally)),
+      await verifyMetadata(database.query, before.metadata, metadataTally),
+    ])),
+    // Whoever interrupts does not wait for a watcher that hears nothing and has to poll.
+    ...(signal.aborted && !seen() ? [] : verifyWatch()),
     ...(await verifyAccessLog(rowTally.sums)),
   ];
-  const { clientStats, accessRows } = landing.figures();
+  const { clientStats, agentMetadata, accessRows } = landing.figures();
   return {
     report: {
       events: tally.requests,
@@ -85,6 +119,7 @@ async function run({ source, database, rowStore, io, signal }: Run): Promise<Sum
       clients: tally.clients,
       systems: {
         clientStats,
+        agentMetadata: { ...agentMetadata, views: follower.views },
         accessRows: { ...accessRows, ...skipped },
       },
       verified: verdicts.every(({ verified }) => verified),
@@ -93,6 +128,7 @@ async function run({ source, database, rowStore, io, signal }: Run): Promise<Sum
     source: source.label,
     databases: [database.label, ...("skipped" in rowStore ? [] : [rowStore.label])],
     interrupted: signal.aborted,
+    watched: follower.client,
     skippedExamples: counts.examples,
     verdicts,
   };
@@ -110,30 +146,37 @@ async function openAccessLogCheck(
   return (added) => asking(store, async () => [await verifyRows(store.query, before, added)]);
 }
 
-interface LandOptions extends Omit<Run, "database" | "rowStore"> {
+interface LandOptions
+  extends Omit<Run, "database" | "rowStore">,
+    Omit<ReplayOptions, "entries" | "target" | "onProgress"> {
   readonly landing: Landing;
-  readonly tally: Tally;
-  readonly rowTally: RowTally;
-  readonly counts: ReplayCounts;
+  readonly follower: Follower;
+  /** Whether the latest view is what it should be by now. */
+  readonly seen: () => boolean;
 }
 
 /** Replays the source and drains. When this resolves, nothing is under way any more. */
 async function land(options: LandOptions): Promise<void> {
-  const { source, landing, tally, rowTally, counts, io, signal } = options;
+  const { source, landing, follower, seen, io, signal, ...replayed } = options;
+  const { tally } = replayed;
   const progress = createProgress({ stream: io.stderr, total: source.total });
   const onProgress = (): void => {
     progress.update(source.position(tally.requests), tally.requests);
+    const busiest = tally.busiest(follower.client);
+    if (busiest !== undefined) follower.follow(busiest);
   };
   let complete = false;
-  const { entries } = source;
-  const replaying = replay({ entries, target: landing, tally, rowTally, counts, onProgress });
+  const replaying = replay({ ...replayed, entries: source.entries, target: landing, onProgress });
   try {
     await untilDoneOrInterrupted(replaying, signal);
     complete = !signal.aborted;
   } catch (error) {
     throw logFailure(error, tally.requests);
   } finally {
-    await landing.close(complete ? CLOSE_TIMEOUT_MS : HASTY_TIMEOUT_MS);
+    await landing.close(complete ? CLOSE_TIMEOUT_MS : HASTY_TIMEOUT_MS, (timeoutMs) =>
+      follower.settle(seen, Math.min(timeoutMs, WATCH_TIMEOUT_MS)),
+    );
+    follower.stop();
     progress.stop();
   }
   // After an interruption the closing has ended whatever the replay still waited for.

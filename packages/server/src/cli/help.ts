@@ -15,9 +15,10 @@ Options:
 `;
 
 /** The text of `sluice demo --help`. */
-export const DEMO_HELP: string = `Replays web traffic through the client statistics and the access log of a gateway, and proves
-that what landed is what happened: every table is compared with an independent count of the
-same input.
+export const DEMO_HELP: string = `Replays web traffic through the client statistics, the agent metadata and the access log of a
+gateway, and proves that what landed is what happened: every table is compared with an
+independent count of the same input. Each client is an agent, whose metadata is its latest
+path, status and user agent; a watcher follows the busiest one.
 
 Usage:
   sluice demo [--log FILE | --events N --seed N] [--postgres URL] [--clickhouse URL] [--json]
@@ -29,8 +30,9 @@ Traffic:
   --seed N         without --log: the same seed gives the same requests (default ${DEMO_DEFAULTS.seed})
 
 Databases:
-  --postgres URL   for the statistics, a PostgreSQL server, as
-                   postgres://user:password@host:5432/database.
+  --postgres URL   for the statistics and the metadata, a PostgreSQL server, as
+                   postgres://user:password@host:5432/database. Behind a transaction pooler the
+                   watcher hears nothing, and reads every few seconds instead.
                    Without it: an embedded PostgreSQL in memory, gone afterwards.
   --clickhouse URL
                    for the access log, a ClickHouse server from 18.16 on, as

@@ -1,4 +1,5 @@
 import { createBatcher, list, type SluiceEvent } from "sluice";
+import { agentMetadataDdl, createAgentMetadataBatcher } from "sluice/agent-metadata";
 import { clientStatsDdl, createClientStatsBatcher } from "sluice/client-stats";
 import {
   createRowBatcher,
@@ -8,24 +9,37 @@ import {
   UInt16,
   UInt64,
 } from "sluice/clickhouse";
-import { insertRows, migrate } from "sluice/postgres";
+import { insertRows, migrate, postgresPubsub } from "sluice/postgres";
+import { AGENT_METADATA, type MetadataValue } from "../traffic/metadata-tally.ts";
 import { ACCESS_LOG } from "../traffic/row-tally.ts";
 import type { RowStore } from "./clickhouse.ts";
 import type { Database } from "./database.ts";
 import { messageOf } from "./failure.ts";
+import type { Watch } from "./follower.ts";
 import type { ReplayTarget } from "./replay.ts";
-import type { RowFigures, SystemFigures } from "./summary.ts";
+import type { MetadataFigures, RowFigures, SystemFigures } from "./summary.ts";
 
 /** The library at work: what a gateway would hold for its databases. */
 export interface Landing extends ReplayTarget {
-  /** Drains, for at most this long. What did not land by then shows in the figures. */
-  close(timeoutMs: number): Promise<void>;
-  figures(): { readonly clientStats: SystemFigures; readonly accessRows: RowFigures };
+  /** Views of an agent's metadata; they end with the landing. */
+  readonly watch: Watch;
+  /**
+   * Drains and ends, for at most this long. What did not land by then shows in the figures. Between
+   * the two, watchers still see what has landed: `landed` is given what may be left of the time.
+   * Where the database hangs, giving up its notifications and its listener takes up to 3 s more.
+   */
+  close(timeoutMs: number, landed?: (timeoutMs: number) => Promise<void>): Promise<void>;
+  figures(): {
+    readonly clientStats: SystemFigures;
+    readonly agentMetadata: Omit<MetadataFigures, "views">;
+    readonly accessRows: RowFigures;
+  };
 }
 
 /** Where things land. Without a ClickHouse, rows go nowhere. */
 export interface LandingPlaces {
   readonly pool: Database["pool"];
+  readonly listen: Database["listen"];
   readonly rowClient: RowStore["client"] | undefined;
   /** Is told, once per database and kind, what goes wrong. */
   readonly warn: (words: string) => void;
@@ -54,9 +68,14 @@ const NO_ROWS: RowFigures = {
   unknown: 0,
 };
 
-/** Creates the tables of the statistics where they are missing. */
+/** The server may be behind a pooler, where one client's prepared statements are in another's way. */
+const ON_ANY_SERVER = { prepare: false };
+/** Batches hold the keys of most logs, so that they fold; and short runs have something to watch. */
+const METADATA_LIMITS = { maxEntries: 5_000, maxDelayMs: 500, readIntervalMs: 100 };
+
+/** Creates the tables of the statistics and of the metadata where they are missing. */
 export async function prepareTables(pool: Database["pool"]): Promise<void> {
-  await migrate(pool, clientStatsDdl());
+  await migrate(pool, clientStatsDdl(), agentMetadataDdl({ table: AGENT_METADATA }));
 }
 
 /** Creates the table of the rows where it is missing, and compares it where it is not. */
@@ -70,19 +89,32 @@ export async function prepareRows(client: RowStore["client"]): Promise<void> {
 }
 
 /** Opens the batchers on prepared tables. */
-export function openLanding({ pool, rowClient, warn }: LandingPlaces): Landing {
-  const statistics = openStatistics(pool, createObserver("PostgreSQL", warn));
+export function openLanding({ pool, listen, rowClient, warn }: LandingPlaces): Landing {
+  const observe = createObserver("PostgreSQL", warn);
+  const statistics = openStatistics(pool, observe);
+  const metadata = openMetadata(pool, listen, observe);
   const rows =
     rowClient === undefined ? undefined : openRows(rowClient, createObserver("ClickHouse", warn));
   return {
     register: statistics.register,
     record: statistics.record,
+    describe: metadata.describe,
     log: rows?.log,
-    async close(timeoutMs) {
-      await Promise.all([statistics.close(timeoutMs), rows?.close(timeoutMs)]);
+    watch: metadata.watch,
+    async close(timeoutMs, landed) {
+      const endsAt = performance.now() + timeoutMs;
+      const left = (): number => Math.max(0, endsAt - performance.now());
+      await Promise.all([
+        statistics.close(timeoutMs),
+        rows?.close(timeoutMs),
+        metadata.flush(left()),
+      ]);
+      await landed?.(left());
+      await metadata.close(left());
     },
     figures: () => ({
       clientStats: statistics.figures(),
+      agentMetadata: metadata.figures(),
       accessRows: rows?.figures() ?? NO_ROWS,
     }),
   };
@@ -97,11 +129,16 @@ function openStatistics(pool: Database["pool"], observe: Observe) {
       columns: { client_name: "text" },
       onConflict: "nothing",
       key: ["client_name"],
+      ...ON_ANY_SERVER,
     }),
     observe,
   });
   // Names are kept as they are: a log has already said exactly who it was.
-  const statistics = createClientStatsBatcher(pool, { clientNames: "exact", observe });
+  const statistics = createClientStatsBatcher(pool, {
+    ...ON_ANY_SERVER,
+    clientNames: "exact",
+    observe,
+  });
 
   return {
     async register(clients: readonly string[]): Promise<void> {
@@ -120,6 +157,50 @@ function openStatistics(pool: Database["pool"], observe: Observe) {
         batches: stats.batches,
         statements: stats.statements,
         committed: stats.committed,
+        deadLettered: stats.deadLettered,
+        dropped: stats.dropped,
+        unknown: stats.unknown,
+      };
+    },
+  };
+}
+
+function openMetadata(pool: Database["pool"], listen: Database["listen"], observe: Observe) {
+  const pubsub = postgresPubsub(pool, { listen, observe });
+  const metadata = createAgentMetadataBatcher(pool, {
+    table: AGENT_METADATA,
+    onMissing: "insert",
+    pubsub,
+    ...METADATA_LIMITS,
+    ...ON_ANY_SERVER,
+    observe,
+  });
+  const watch: Watch = (agentId, signal) => metadata.watch(agentId, { signal });
+
+  return {
+    describe: ({ agentId, key, value, at }: MetadataValue): Promise<void> =>
+      metadata.add(agentId, [{ key, value, collectedAt: at }]),
+    watch,
+    async flush(timeoutMs: number): Promise<void> {
+      // What fell short shows in the figures.
+      await metadata.flush({ timeoutMs }).catch(() => undefined);
+    },
+    async close(timeoutMs: number): Promise<void> {
+      await metadata.close({ timeoutMs });
+      await pubsub.close();
+    },
+    figures() {
+      const stats = metadata.stats();
+      return {
+        items: stats.accepted,
+        entries: stats.entries,
+        superseded: stats.superseded,
+        batches: stats.batches,
+        notifications: stats.notifications,
+        committed: stats.committed,
+        changed: stats.changed,
+        stale: stats.stale,
+        missing: stats.missing,
         deadLettered: stats.deadLettered,
         dropped: stats.dropped,
         unknown: stats.unknown,
@@ -168,13 +249,20 @@ function openRowBatcher(
 }
 
 function createObserver(database: string, warn: (words: string) => void): Observe {
-  const said = new Set<SluiceEvent["type"]>();
+  const said = new Set<string>();
   return (event) => {
     const words = describe(database, event);
-    if (words === undefined || said.has(event.type)) return;
-    said.add(event.type);
+    const kind = event.type === "warning" ? kindOf(event.error) : event.type;
+    if (words === undefined || said.has(kind)) return;
+    said.add(kind);
     warn(words);
   };
+}
+
+/** Warnings differ by what they are about. */
+function kindOf(error: unknown): string {
+  if (!(error instanceof Error) || !("code" in error)) return "warning";
+  return typeof error.code === "string" ? error.code : "warning";
 }
 
 function describe(database: string, event: SluiceEvent): string | undefined {

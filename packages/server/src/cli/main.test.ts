@@ -37,6 +37,7 @@ test("sluice demo --help documents every option", async () => {
     expect(stdout).toContain(option);
   }
   expect(stdout).toContain("`npm install chdb`");
+  expect(stdout).toContain("agent metadata");
   expect(stdout.split("\n").filter((line) => line.length > 95)).toEqual([]);
 });
 

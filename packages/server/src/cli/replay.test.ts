@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { createMetadataTally, type MetadataValue } from "../traffic/metadata-tally.ts";
 import type { TrafficEntry } from "../traffic/request.ts";
 import { type AccessRow, createRowTally } from "../traffic/row-tally.ts";
 import { createTally } from "../traffic/tally.ts";
@@ -23,10 +24,14 @@ async function* entriesOf(...clients: string[]): AsyncGenerator<TrafficEntry> {
 
 const usageError = (): Error => Object.assign(new Error("too long"), { disposition: "usage" });
 
+function refuseOf(client: string): void {
+  if (client === "a") throw usageError();
+}
+
 async function replayed(
   clients: string[],
   refuse: (client: string) => Error | undefined,
-  log?: ReplayTarget["log"],
+  { log, describe }: Partial<Pick<ReplayTarget, "log" | "describe">> = {},
 ) {
   const calls: (Activity | readonly string[])[] = [];
   const target: ReplayTarget = {
@@ -38,12 +43,16 @@ async function replayed(
       if (error !== undefined) throw error;
       calls.push(activity);
     },
+    describe: describe ?? (async () => undefined),
     log,
   };
-  const [tally, rowTally, counts] = [createTally(), createRowTally(), createReplayCounts()];
+  const [tally, counts] = [createTally(), createReplayCounts()];
+  const [metadataTally, rowTally] = [createMetadataTally(), createRowTally()];
+  const tallies = { tally, metadataTally, rowTally };
   const entries = entriesOf(...clients);
-  await replay({ entries, target, tally, rowTally, counts, onProgress: () => undefined });
-  return { calls, tally, rows: rowTally.sums.get("count()"), counts };
+  await replay({ entries, target, ...tallies, counts, onProgress: () => undefined });
+  const { values } = metadataTally;
+  return { calls, tally, values, rows: rowTally.sums.get("count()"), counts };
 }
 
 test("registers each client once, before its first request", async () => {
@@ -95,7 +104,7 @@ test("a row follows every request that was recorded, and no other", async () => 
   const { rows } = await replayed(
     ["a", "", "long", "b"],
     (client) => (client === "long" ? usageError() : undefined),
-    async (row) => void logged.push(row),
+    { log: async (row) => void logged.push(row) },
   );
   const row = { method: "GET", path: "/a/b", status: 404, bytes: 3, referrer: "r" };
   expect(logged).toEqual([
@@ -106,12 +115,36 @@ test("a row follows every request that was recorded, and no other", async () => 
 });
 
 test("a row that is refused is counted, and in no tally of rows", async () => {
-  const { tally, rows, counts } = await replayed(
-    ["a", "b"],
-    () => undefined,
-    ({ client }) => (client === "a" ? Promise.reject(usageError()) : Promise.resolve()),
-  );
+  const { tally, rows, counts } = await replayed(["a", "b"], () => undefined, {
+    log: async ({ client }) => refuseOf(client),
+  });
   expect([tally.requests, rows, counts.skipped]).toEqual([2, 1n, 1]);
+});
+
+test("a request that was recorded says three things of its client, and any other none", async () => {
+  const said: MetadataValue[] = [];
+  const { values } = await replayed(
+    ["", "long", "www.example.com"],
+    (client) => (client === "long" ? usageError() : undefined),
+    { describe: async (value) => void said.push(value) },
+  );
+  const common = { agentId: "2ed6657d-e927-568b-95e1-2665a8aea6a2", at: 3_000 };
+  expect(said).toEqual([
+    { ...common, key: "path", value: "/a/b" },
+    { ...common, key: "status", value: "404" },
+    { ...common, key: "user_agent", value: "u" },
+  ]);
+  expect(values).toBe(3);
+});
+
+test("a value that is refused is counted once, and only what was accepted before it", async () => {
+  const outcome = await replayed(["a", "b"], () => undefined, {
+    describe: async ({ key, at }) => refuseOf(`${key} ${at}` === "status 1000" ? "a" : ""),
+    log: async () => undefined,
+  });
+  const { tally, values, rows, counts } = outcome;
+  expect([tally.requests, values, rows]).toEqual([2, 4, 1n]);
+  expect(counts).toEqual({ skipped: 1, examples: [{ line: 1, reason: "was refused: too long" }] });
 });
 
 test("without an access log nothing is counted for it", async () => {

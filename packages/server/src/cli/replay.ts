@@ -1,4 +1,6 @@
 import { setImmediate } from "node:timers/promises";
+import { agentIdOf } from "../traffic/agent-id.ts";
+import { type MetadataTally, type MetadataValue, metadataOf } from "../traffic/metadata-tally.ts";
 import { type TrafficEntry, type TrafficRequest, tableOf } from "../traffic/request.ts";
 import { type AccessRow, accessRowOf, type RowTally } from "../traffic/row-tally.ts";
 import type { Tally } from "../traffic/tally.ts";
@@ -20,6 +22,8 @@ export interface ReplayTarget {
   register(clients: readonly string[]): Promise<void>;
   /** Accepts a request; rejects with `disposition: "usage"` where a name is not acceptable. */
   record(activity: Activity): Promise<void>;
+  /** Accepts something that a request which was recorded says about its client. */
+  describe(value: MetadataValue): Promise<void>;
   /** Accepts a request that was recorded as a row of the access log; undefined where there is none. */
   readonly log: ((row: AccessRow) => Promise<void>) | undefined;
 }
@@ -38,6 +42,8 @@ export interface ReplayOptions {
   readonly target: ReplayTarget;
   /** Is told about exactly the requests that were accepted. */
   readonly tally: Tally;
+  /** Is told about exactly the values that were accepted. */
+  readonly metadataTally: MetadataTally;
   /** Is told about exactly the rows that were accepted. */
   readonly rowTally: RowTally;
   /** Filled in as the replay goes, so that it can be read after a failure too. */
@@ -68,7 +74,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
 }
 
 async function replayChunk(chunk: readonly TrafficEntry[], options: ReplayOptions): Promise<void> {
-  const { target, tally, rowTally, counts } = options;
+  const { target, tally, metadataTally, rowTally, counts } = options;
   const names = new Set(
     chunk.flatMap((entry) => ("request" in entry ? [entry.request.client] : [])),
   );
@@ -77,6 +83,7 @@ async function replayChunk(chunk: readonly TrafficEntry[], options: ReplayOption
     await target.register(strangers);
     for (const client of strangers) tally.register(client);
   }
+  const agentIds = new Map(Array.from(names, (client) => [client, agentIdOf(client)]));
   for (const entry of chunk) {
     if ("malformed" in entry) {
       skip(counts, entry.line, entry.malformed);
@@ -85,6 +92,13 @@ async function replayChunk(chunk: readonly TrafficEntry[], options: ReplayOption
     try {
       await target.record(activityOf(entry.request));
       tally.add(entry.request);
+      for (const value of metadataOf(
+        entry.request,
+        agentIds.get(entry.request.client) ?? agentIdOf(entry.request.client),
+      )) {
+        await target.describe(value);
+        metadataTally.add(value);
+      }
       if (target.log === undefined) continue;
       const row = accessRowOf(entry.request);
       await target.log(row);

@@ -17,6 +17,21 @@ const summary: Summary = {
         dropped: 0,
         unknown: 0,
       },
+      agentMetadata: {
+        items: 18_000,
+        entries: 3_460,
+        superseded: 14_540,
+        batches: 2,
+        notifications: 4,
+        committed: 18_000,
+        changed: 3_455,
+        stale: 0,
+        missing: 3_450,
+        views: 14,
+        deadLettered: 0,
+        dropped: 0,
+        unknown: 0,
+      },
       accessRows: {
         items: 6_000,
         batches: 1,
@@ -33,10 +48,12 @@ const summary: Summary = {
   source: '"access.log"',
   databases: ["embedded PostgreSQL", "embedded ClickHouse"],
   interrupted: false,
+  watched: "c\u001b",
   skippedExamples: [],
   verdicts: [
     { table: "client_statistics", verified: true, rows: 1_120, differences: 0, examples: [] },
     { table: "clients", verified: true, rows: 1, differences: 0, examples: [] },
+    { table: "watch of c\u001b", verified: true, rows: 3, differences: 0, examples: [] },
   ],
 };
 
@@ -52,11 +69,14 @@ test("a verified run", () => {
   statements       6
   saved        5,994  statements against one per request (99.9 %);
                       request, operation, table and last seen one by one: 24,000
+  metadata     3,455  rows written, the newest of 18,000 values: 2 batches, 4 notifications
+  watched         14  views, the last of c\\u{1b}, the busiest client
   log rows     6,000  written as they came: 1 batch, 1,131,937 bytes
   time        1.50 s  4,000 requests/s
 
   ✓ client_statistics  1,120 rows as counted
   ✓ clients            1 row as counted
+  ✓ watch of c\\u{1b}   3 rows as counted
 
 Verified: what landed is what happened.
 `);
@@ -65,10 +85,12 @@ Verified: what landed is what happened.
 test("an interrupted run that lost something and could not read everything", () => {
   const { report } = summary;
   const clientStats = { ...report.systems.clientStats, unknown: 12 };
+  const agentMetadata = { ...report.systems.agentMetadata, dropped: 5, stale: 4, views: 1 };
   const accessRows = { ...report.systems.accessRows, batches: 2, deadLettered: 3 };
+  const systems = { clientStats, agentMetadata, accessRows };
   const text = formatSummary({
     ...summary,
-    report: { ...report, verified: false, skipped: 7, systems: { clientStats, accessRows } },
+    report: { ...report, verified: false, skipped: 7, systems },
     interrupted: true,
     skippedExamples: [{ line: 1_234, reason: "is too long" }],
     verdicts: [
@@ -83,6 +105,9 @@ test("an interrupted run that lost something and could not read everything", () 
   });
   expect(text).toMatch(/^Interrupted\./);
   expect(text).toContain("  unknown            12  items that are not known to have landed\n");
+  expect(text).toContain("  dropped             5  values that are not known to have landed\n");
+  expect(text).toContain("  stale               4  values that were older than their row\n");
+  expect(text).toContain("  watched             1  view, the last of ");
   expect(text).toContain("  dead-lettered       3  log rows that are not known to have landed\n");
   expect(text).toContain("written as they came: 2 batches, ");
   expect(text).toContain("  ✗ clients  5 differences in 3 rows\n");
@@ -105,5 +130,6 @@ test("a run without chDB says so, and what to do", () => {
 
 test("a run without requests", () => {
   const report = { ...summary.report, events: 0, clients: 0, elapsedMs: 0 };
-  expect(formatSummary({ ...summary, report })).not.toMatch(/NaN|Infinity/);
+  const text = formatSummary({ ...summary, report, watched: undefined });
+  expect(text).not.toMatch(/NaN|Infinity|watched/);
 });

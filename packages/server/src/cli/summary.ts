@@ -1,4 +1,4 @@
-import type { TableVerdict } from "../traffic/verify.ts";
+import type { TableVerdict } from "../traffic/verdict.ts";
 import { printable } from "./failure.ts";
 import type { ReplayCounts } from "./replay.ts";
 
@@ -9,6 +9,29 @@ export interface SystemFigures {
   readonly batches: number;
   readonly statements: number;
   readonly committed: number;
+  readonly deadLettered: number;
+  readonly dropped: number;
+  readonly unknown: number;
+}
+
+/** What the values of the agents came to. */
+export interface MetadataFigures {
+  /** Values that were accepted. */
+  readonly items: number;
+  /** Those of them that were sent: the newest of each key, per batch. */
+  readonly entries: number;
+  /** Those that a newer one replaced before. */
+  readonly superseded: number;
+  readonly batches: number;
+  readonly notifications: number;
+  readonly committed: number;
+  /** Rows that were written, those that had been `missing` included. */
+  readonly changed: number;
+  /** Entries whose row was newer. */
+  readonly stale: number;
+  readonly missing: number;
+  /** How often a watcher saw a client differ. */
+  readonly views: number;
   readonly deadLettered: number;
   readonly dropped: number;
   readonly unknown: number;
@@ -34,7 +57,11 @@ interface DemoReport {
   readonly events: number;
   readonly skipped: number;
   readonly clients: number;
-  readonly systems: { readonly clientStats: SystemFigures; readonly accessRows: RowFigures };
+  readonly systems: {
+    readonly clientStats: SystemFigures;
+    readonly agentMetadata: MetadataFigures;
+    readonly accessRows: RowFigures;
+  };
   /** What landed is what happened, in every system that was not skipped. */
   readonly verified: boolean;
   readonly elapsedMs: number;
@@ -47,9 +74,14 @@ export interface Summary {
   /** Where it landed. */
   readonly databases: readonly string[];
   readonly interrupted: boolean;
+  /** The client that a watcher followed in the end. */
+  readonly watched: string | undefined;
   readonly skippedExamples: ReplayCounts["examples"];
   readonly verdicts: readonly TableVerdict[];
 }
+
+/** A line of the figures. */
+type Figure = readonly [name: string, figure: string, note: string];
 
 /** What a gateway without a batcher sends per request: request, operation, table, last seen. */
 const NAIVE_STATEMENTS = 4;
@@ -61,7 +93,7 @@ export function formatSummary(summary: Summary): string {
   return [
     printable(`${heading} ${source} into ${databases.join(" and ")}`),
     "",
-    ...formatFigures(report),
+    ...formatFigures(report, summary.watched),
     "",
     ...formatVerdicts(summary.verdicts),
     "",
@@ -88,9 +120,9 @@ function formatLeftOut({ skipped }: RowFigures): readonly string[] {
   return skipped === undefined ? [] : [printable(`Note: ${skipped}.`), ""];
 }
 
-function formatFigures(report: DemoReport): readonly string[] {
+function formatFigures(report: DemoReport, watched: string | undefined): readonly string[] {
   const { events, elapsedMs, systems } = report;
-  const { clientStats, accessRows } = systems;
+  const { clientStats, agentMetadata, accessRows } = systems;
   const { entries, batches, statements } = clientStats;
   const saved = events - statements;
   const naive = NAIVE_STATEMENTS * events;
@@ -98,7 +130,7 @@ function formatFigures(report: DemoReport): readonly string[] {
   const share =
     events === 0 ? "" : ` (${(Math.floor((1_000 * saved) / events) / 10).toFixed(1)} %)`;
   const perSecond = elapsedMs === 0 ? 0 : Math.round((1_000 * events) / elapsedMs);
-  const figures: (readonly [name: string, figure: string, note: string])[] = [
+  const figures: Figure[] = [
     ["requests", count(events), `of ${plural(report.clients, "client")}`],
     ["skipped", count(report.skipped), "malformed or refused lines"],
     ["entries", count(entries), "rows written, after folding"],
@@ -106,12 +138,30 @@ function formatFigures(report: DemoReport): readonly string[] {
     ["statements", count(statements), ""],
     ["saved", count(saved), `statements against one per request${share};`],
     ["", "", `request, operation, table and last seen one by one: ${count(naive)}`],
+    ["metadata", count(agentMetadata.changed), describeMetadata(agentMetadata)],
+    ...describeStale(agentMetadata),
+    ...(watched === undefined ? [] : [describeWatch(agentMetadata, watched)]),
     ["log rows", count(accessRows.committed), describeRows(accessRows)],
     ["time", `${(elapsedMs / 1_000).toFixed(2)} s`, `${count(perSecond)} requests/s`],
     ...troubles(clientStats, "items"),
+    ...troubles(agentMetadata, "values"),
     ...troubles(accessRows, "log rows"),
   ];
   return alignRows(figures);
+}
+
+function describeMetadata({ items, batches, notifications }: MetadataFigures): string {
+  const sent = `${plural(batches, "batch")}, ${plural(notifications, "notification")}`;
+  return `rows written, the newest of ${plural(items, "value")}: ${sent}`;
+}
+
+function describeStale({ stale }: MetadataFigures): readonly Figure[] {
+  return stale === 0 ? [] : [["stale", count(stale), "values that were older than their row"]];
+}
+
+function describeWatch({ views }: MetadataFigures, watched: string): Figure {
+  const last = `the last of ${printable(watched)}, the busiest client`;
+  return ["watched", count(views), `${views === 1 ? "view" : "views"}, ${last}`];
 }
 
 function describeRows({ batches, bytes, skipped }: RowFigures): string {
@@ -120,15 +170,15 @@ function describeRows({ batches, bytes, skipped }: RowFigures): string {
 }
 
 function troubles(
-  { deadLettered, dropped, unknown }: SystemFigures | RowFigures,
+  { deadLettered, dropped, unknown }: SystemFigures | MetadataFigures | RowFigures,
   noun: string,
-): readonly (readonly [name: string, figure: string, note: string])[] {
+): readonly Figure[] {
   return Object.entries({ "dead-lettered": deadLettered, dropped, unknown })
     .filter(([, items]) => items > 0)
     .map(([name, items]) => [name, count(items), `${noun} that are not known to have landed`]);
 }
 
-function alignRows(rows: readonly (readonly [string, string, string])[]): readonly string[] {
+function alignRows(rows: readonly Figure[]): readonly string[] {
   const nameWidth = Math.max(...rows.map(([name]) => name.length));
   const figureWidth = Math.max(...rows.map(([, figure]) => figure.length));
   return rows.map(([name, figure, note]) =>
@@ -138,12 +188,13 @@ function alignRows(rows: readonly (readonly [string, string, string])[]): readon
 
 /** One line per table, and below it the first differences. */
 export function formatVerdicts(verdicts: readonly TableVerdict[]): readonly string[] {
-  const width = Math.max(0, ...verdicts.map(({ table }) => table.length));
-  return verdicts.flatMap(({ table, verified, rows, differences, examples }) => {
+  const names = verdicts.map(({ table }) => printable(table));
+  const width = Math.max(0, ...names.map((name) => name.length));
+  return verdicts.flatMap(({ verified, rows, differences, examples }, index) => {
     const result = verified
       ? `${plural(rows, "row")} as counted`
       : `${plural(differences, "difference")} in ${plural(rows, "row")}`;
-    const lines = [`  ${verified ? "✓" : "✗"} ${table.padEnd(width)}  ${result}`];
+    const lines = [`  ${verified ? "✓" : "✗"} ${(names[index] ?? "").padEnd(width)}  ${result}`];
     for (const example of examples) lines.push(`      ${printable(example)}`);
     const more = differences - examples.length;
     if (more > 0) lines.push(`      and ${count(more)} more`);

@@ -25,6 +25,8 @@ export interface Tally {
   readonly requests: number;
   /** How many clients made a request. */
   readonly clients: number;
+  /** The client with the most requests; of several such, `current` if it is one. */
+  busiest(current?: string): string | undefined;
   /** The rows of a table by {@link rowKey}. */
   rows(table: CheckedTable): ReadonlyMap<string, TallyRow>;
 }
@@ -45,6 +47,8 @@ export function createTally(): Tally {
     [CLIENTS.name, registered],
   ]);
   let requests = 0;
+  let top: { readonly client: string; readonly requests: number } | undefined;
+  const requestsOf = (client: string): number => perClient.get(rowKey([client]))?.counters[0] ?? 0;
 
   return {
     register(client) {
@@ -66,6 +70,8 @@ export function createTally(): Tally {
         at,
       );
       bump(registered, CLIENTS, [client], [], at);
+      const made = requestsOf(client);
+      if (top === undefined || made > top.requests) top = { client, requests: made };
     },
     get requests() {
       return requests;
@@ -73,6 +79,8 @@ export function createTally(): Tally {
     get clients() {
       return perClient.size;
     },
+    busiest: (current) =>
+      current !== undefined && requestsOf(current) === top?.requests ? current : top?.client,
     rows: (table) => rowsByTable.get(table.name) ?? new Map(),
   };
 }

@@ -1,5 +1,6 @@
 import { ACCESS_LOG, createRowTally, ROW_COUNT, type RowSums, wrap } from "./row-tally.ts";
-import type { Query, TableVerdict } from "./verify.ts";
+import type { TableVerdict } from "./verdict.ts";
+import type { Query } from "./verify.ts";
 
 const MAX_EXAMPLES = 3;
 

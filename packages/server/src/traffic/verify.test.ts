@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { CLIENT_STATISTICS, CLIENT_TABLE_STATISTICS, CLIENTS } from "./tables.ts";
 import type { TrafficRequest } from "./request.ts";
 import { createTally, newest, rowKey, type Tally } from "./tally.ts";
-import { type Query, readSnapshot, type TableVerdict, verifyTables } from "./verify.ts";
+import type { TableVerdict } from "./verdict.ts";
+import { type Query, readSnapshot, verifyTables } from "./verify.ts";
 
 const request = (fields: Partial<TrafficRequest>): TrafficRequest => ({
   client: "c",
@@ -50,6 +51,15 @@ describe("the tally", () => {
     const tally = tallyOf(request({ client: "__proto__", target: "/constructor" }));
     expect(tally.clients).toBe(1);
     expect(tally.rows(CLIENT_STATISTICS).has(rowKey(["__proto__"]))).toBe(true);
+  });
+
+  test("knows the busiest client, and stays with the current one of several", () => {
+    const tally = createTally();
+    expect(tally.busiest()).toBeUndefined();
+    for (const client of ["a", "b", "b", "a"]) tally.add(request({ client }));
+    expect([tally.busiest(), tally.busiest("a"), tally.busiest("c")]).toEqual(["b", "a", "b"]);
+    tally.add(request({ client: "a" }));
+    expect([tally.busiest(), tally.busiest("b")]).toEqual(["a", "a"]);
   });
 
   test("a registered client has a row but made no request", () => {

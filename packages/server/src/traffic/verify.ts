@@ -1,5 +1,6 @@
 import { type CheckedTable, CHECKED_TABLES } from "./tables.ts";
 import { newest, rowKey, type Tally, type TallyRow } from "./tally.ts";
+import { createDifferences, type TableVerdict } from "./verdict.ts";
 
 /** Runs one SQL query and answers its rows. */
 export type Query = (
@@ -19,19 +20,7 @@ interface StoredRow {
   readonly frozen: boolean;
 }
 
-/** Whether a table holds what happened. */
-export interface TableVerdict {
-  readonly table: string;
-  readonly verified: boolean;
-  /** How many rows of the table were compared. */
-  readonly rows: number;
-  readonly differences: number;
-  /** The first few differences, in words. */
-  readonly examples: readonly string[];
-}
-
 const PAGE_ROWS = 5_000;
-const MAX_EXAMPLES = 3;
 
 /** Reads what the tables hold before the traffic, because existing counts are added to. */
 export async function readSnapshot(query: Query): Promise<Snapshot> {
@@ -66,23 +55,17 @@ async function verifyTable(
   before: ReadonlyMap<string, StoredRow> = new Map(),
   added: ReadonlyMap<string, TallyRow>,
 ): Promise<TableVerdict> {
-  const examples: string[] = [];
-  let differences = 0;
+  const differences = createDifferences(table.name);
   let rows = 0;
-  const report = (key: string, words: readonly string[]): void => {
-    differences += words.length;
-    const room = MAX_EXAMPLES - examples.length;
-    for (const word of words.slice(0, room)) examples.push(`${describeKey(key)}: ${word}`);
-  };
-
   const missing = new Set([...before.keys(), ...added.keys()]);
   for await (const [key, row] of storedRows(query, table)) {
     rows += 1;
     missing.delete(key);
-    report(key, differencesOf(table, row, expectedRow(table, before.get(key), added.get(key))));
+    const expected = expectedRow(table, before.get(key), added.get(key));
+    differences.report(describeKey(key), differencesOf(table, row, expected));
   }
-  for (const key of missing) report(key, ["the row is missing"]);
-  return { table: table.name, verified: differences === 0, rows, differences, examples };
+  for (const key of missing) differences.report(describeKey(key), ["the row is missing"]);
+  return differences.verdict(rows);
 }
 
 function expectedRow(
