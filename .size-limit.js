@@ -7,11 +7,11 @@ import { readFileSync } from "node:fs";
  */
 const limits = {
   ".": "19 kB",
-  "./postgres": "13.5 kB",
+  "./postgres": "14 kB",
   "./client-stats": "22.5 kB",
   "./clickhouse": "31.5 kB",
   "./pubsub": "16 kB",
-  "./agent-metadata": "25.5 kB",
+  "./agent-metadata": "26 kB",
   "./testing": "3 kB",
 };
 

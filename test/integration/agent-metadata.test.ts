@@ -2,15 +2,15 @@
 import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { describe, expect, it } from "vitest";
-import type { SluiceEvent } from "sluice";
+import { createBatcher, latest, type SluiceEvent } from "sluice";
 import {
   type AgentMetadata,
   agentMetadataDdl,
   type AgentMetadataOptions,
   createAgentMetadataBatcher,
 } from "sluice/agent-metadata";
-import { migrate, postgresPubsub } from "sluice/postgres";
-import { localPubsub, type Pubsub, unpackUuids } from "sluice/pubsub";
+import { migrate, postgresPubsub, publishing, writeLatest } from "sluice/postgres";
+import { createPublisher, localPubsub, packUuids, type Pubsub, unpackUuids } from "sluice/pubsub";
 import { type Database, databases, freshDatabase, openEye } from "./database.ts";
 
 const A = "aaaaaaaa-0000-4000-8000-000000000001";
@@ -86,6 +86,40 @@ describe.each(Object.entries(databases))("with %s", (_, open) => {
     await close();
   });
 
+  it("reads rows that somebody else left empty", async () => {
+    const { metadata, query, close } = await setup(
+      {},
+      "CREATE TABLE agent_metadata (agent_id uuid, key text, value text, error text, collected_at timestamptz)",
+    );
+    await query("INSERT INTO agent_metadata (agent_id, key) VALUES ($1, 'load')", [A]);
+    const { value } = await metadata.watch(A).next();
+    expect(value?.entries).toEqual([
+      { key: "load", value: "", error: "", collectedAt: new Date("0001-01-01T00:00:00Z") },
+    ]);
+    await metadata.close();
+    await close();
+  });
+
+  it("buries an entry whose key makes no payload where publishing is atomic, and no other", async () => {
+    const { driver, query, close } = await open();
+    await migrate(driver, "CREATE TABLE facts (k text PRIMARY KEY, v text, at timestamptz)");
+    const letters: unknown[] = [];
+    const batcher = createBatcher({
+      shape: latest({ key: ["k"], value: ["v"], version: "at" }),
+      sink: publishing(writeLatest(driver, { table: "facts", onMissing: "insert" }), {
+        publisher: createPublisher(localPubsub(), { channel: "facts", pack: packUuids }),
+        keys: ({ entries }) => entries.map(({ key }) => key[0] ?? ""),
+        atomic: true,
+      }),
+      deadLetter: ({ entry }) => letters.push(entry),
+    });
+    for (const k of [A, "no uuid", B]) batcher.tryAdd({ k, v: "x", at: 1 });
+    expect(await batcher.close()).toMatchObject({ committed: 2, rejected: 1 });
+    expect(letters).toMatchObject([{ k: "no uuid" }]);
+    expect(await query("SELECT k FROM facts ORDER BY k")).toEqual([{ k: A }, { k: B }]);
+    await close();
+  });
+
   it("passes over agents without rows, unless it is asked to insert", async () => {
     const { metadata, query, rows, close } = await setup(
       { onMissing: undefined },
@@ -157,6 +191,7 @@ describe.each(Object.entries(databases))("with %s", (_, open) => {
     await expect(metadata.add(A, entries.slice(0, 1))).rejects.toMatchObject({
       code: "SLUICE_ERR_BATCHER_CLOSED",
     });
+    await expect(metadata.add(A, [])).rejects.toThrow(/closed/);
     expect(() => metadata.tryAdd(A, entries.slice(0, 1))).toThrow(/closed/);
     await close();
   });
@@ -236,7 +271,10 @@ describe("notifications", () => {
     const { metadata, close } = await setup({ pubsub, observe: () => undefined });
     faults.failing = true;
     await metadata.add(A, [{ key: "load", value: "1" }]);
-    expect(await metadata.close()).toMatchObject({ items: 1, committed: 1 });
+    const startedAt = performance.now();
+    const report = await metadata.close({ timeoutMs: 300 });
+    expect(performance.now() - startedAt).toBeLessThan(1_500); // within its time, not beyond
+    expect(report).toMatchObject({ items: 1, committed: 1 });
     expect(metadata.stats().published).toMatchObject({ accepted: 1, held: 0, committed: 0 });
     await close();
   });

@@ -2,9 +2,11 @@
 import { describe, expect, it } from "vitest";
 import postgres from "postgres";
 import { createBatcher, sums } from "sluice";
-import { migrate, sumsDdl, upsertSums } from "sluice/postgres";
+import { ledgerDdl, migrate, sumsDdl, upsertSums } from "sluice/postgres";
 import { transactor } from "../../packages/sluice/src/sinks/postgres/driver.ts";
+import { startPgbouncer } from "../../scripts/pgbouncer-server.js";
 import { connectors, freshDatabase, openEye } from "./database.ts";
+import { describePgbouncer } from "./pgbouncer.ts";
 
 describe("with postgres, when prepared statements vanish between transactions", () => {
   it.each([true, false])("what is called committed is committed (prepare: %s)", async (prepare) => {
@@ -30,6 +32,39 @@ describe("with postgres, when prepared statements vanish between transactions", 
     await eye.close();
     await sql.end();
   });
+});
+
+describePgbouncer("through pgbouncer, which lends its connections by the transaction", () => {
+  it.each(["pg", "postgres"] as const)(
+    "what prepares statements all the same lands, and says so (%s)",
+    async (connector) => {
+      const url = await freshDatabase();
+      const eye = await openEye(url);
+      await eye.query(sumsDdl({ table: "usage", key: ["k"], sum: ["n"] }));
+      await eye.query(ledgerDdl());
+      const pooler = await startPgbouncer(url, { poolSize: 1 });
+      const warnings: unknown[] = [];
+      // Each writer is new to the statement, which its predecessors have left on every connection.
+      for (let writer = 0; writer < 6; writer += 1) {
+        const { driver, end } = connectors[connector](pooler.url, 1);
+        const usage = createBatcher({
+          shape: sums({ key: ["k"], sum: ["n"] }),
+          sink: upsertSums(driver, { table: "usage" }),
+          retry: { baseDelayMs: 1, maxDelayMs: 5 },
+          observe: (event) => event.type === "warning" && warnings.push(event.error),
+        });
+        usage.tryAdd({ k: "a", n: 1 });
+        expect(await usage.close()).toMatchObject({ committed: 1 });
+        await end();
+      }
+      expect(await eye.query("SELECT n::int FROM usage")).toEqual([{ n: 6 }]);
+      expect(warnings.length).toBeLessThanOrEqual(6);
+      for (const warning of warnings) expect(String(warning)).toMatch(/prepare: false/);
+      if (connector === "pg") expect(warnings.length).toBeGreaterThan(0);
+      await pooler.stop();
+      await eye.close();
+    },
+  );
 });
 
 describe.each(["pg", "postgres"] as const)(

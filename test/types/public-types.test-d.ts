@@ -45,6 +45,14 @@ export function newestValues(driver: PostgresDriver): void {
   settings.tryAdd({ agent: "a", name: "n", value: "x" });
   // @ts-expect-error: a value is a scalar.
   settings.tryAdd({ agent: "a", name: "n", value: {}, at: 1 });
+  const revisions = latest({ key: ["k"], value: ["v"], version: "rev", versionType: "number" });
+  const numbered = createBatcher({ shape: revisions, sink: async () => undefined });
+  numbered.tryAdd({ k: "a", v: 1, rev: 1 });
+  numbered.tryAdd({ k: "a", v: 1, rev: 1n });
+  // @ts-expect-error: a number is no time.
+  numbered.tryAdd({ k: "a", v: 1, rev: new Date() });
+  // @ts-expect-error: nor is it text.
+  numbered.tryAdd({ k: "a", v: 1, rev: "1" });
   const counters = sums({ key: ["k"], sum: ["n"] });
   // @ts-expect-error: sums are no newest values.
   createBatcher({ shape: counters, sink: writeLatest(driver, { table: "t" }) });

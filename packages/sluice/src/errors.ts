@@ -39,7 +39,7 @@ export const ERRORS = {
   SLUICE_ERR_POSTGRES_OPTION: "An option of a PostgreSQL sink is wrong or contradicts another.",
   SLUICE_ERR_POSTGRES_DRIVER: "The object given is not a driver that sluice/postgres knows.",
   SLUICE_ERR_POSTGRES_VALUE: "A value cannot be stored in its column.",
-  SLUICE_ERR_POSTGRES_LISTEN: "The listener hears nothing of what is published.",
+  SLUICE_ERR_POSTGRES_LISTEN: "The listener cannot connect, or hears nothing of what is published.",
   SLUICE_ERR_CLICKHOUSE_IDENTIFIER:
     "A table, column or other name is not acceptable to ClickHouse.",
   SLUICE_ERR_CLICKHOUSE_OPTION: "An option of a ClickHouse sink is wrong or contradicts another.",

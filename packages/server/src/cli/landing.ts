@@ -68,8 +68,6 @@ const NO_ROWS: RowFigures = {
   unknown: 0,
 };
 
-/** The server may be behind a pooler, where one client's prepared statements are in another's way. */
-const ON_ANY_SERVER = { prepare: false };
 /** Batches hold the keys of most logs, so that they fold; and short runs have something to watch. */
 const METADATA_LIMITS = { maxEntries: 5_000, maxDelayMs: 500, readIntervalMs: 100 };
 
@@ -129,13 +127,11 @@ function openStatistics(pool: Database["pool"], observe: Observe) {
       columns: { client_name: "text" },
       onConflict: "nothing",
       key: ["client_name"],
-      ...ON_ANY_SERVER,
     }),
     observe,
   });
   // Names are kept as they are: a log has already said exactly who it was.
   const statistics = createClientStatsBatcher(pool, {
-    ...ON_ANY_SERVER,
     clientNames: "exact",
     observe,
   });
@@ -172,7 +168,6 @@ function openMetadata(pool: Database["pool"], listen: Database["listen"], observ
     onMissing: "insert",
     pubsub,
     ...METADATA_LIMITS,
-    ...ON_ANY_SERVER,
     observe,
   });
   const watch: Watch = (agentId, signal) => metadata.watch(agentId, { signal });

@@ -69,9 +69,10 @@ describe("a publisher", () => {
   it("never throws: a key that is refused is a warning, and the others are published", async () => {
     const { published, events, publisher } = setup();
     publisher.publish(["a", "b\0", 5 as never, "c"]);
+    publisher.publish(undefined as never);
     await publisher.flush();
     expect(published.map(({ payloads }) => payloads)).toEqual([['["a","c"]']]);
-    expect(events.filter(({ type }) => type === "warning")).toHaveLength(2);
+    expect(events.filter(({ type }) => type === "warning")).toHaveLength(2); // one per call
     await publisher.close();
     publisher.publish(["late"]);
     expect(events.at(-1)).toMatchObject({
@@ -88,6 +89,19 @@ describe("a publisher", () => {
     expect(events).toContainEqual(
       expect.objectContaining({ type: "dead-lettered", entry: { key: "no uuid" } }),
     );
+  });
+
+  it.each([
+    ["throws", () => JSON.parse("") as never],
+    ["gives no list", () => undefined as never],
+    ["gives a payload of 8,000 bytes", () => ["x".repeat(8_000)]],
+  ])("buries keys whose pack %s: they would be tried for ever", async (_, fail) => {
+    const pack: PublisherOptions["pack"] = (keys) => (keys.includes("bad") ? fail() : keys);
+    const { published, publisher } = setup({ pack });
+    publisher.publish(["a", "bad", "c"]);
+    await publisher.close();
+    expect(published.flatMap(({ payloads }) => payloads)).toEqual(["a", "c"]);
+    expect(publisher.stats()).toMatchObject({ committed: 2, deadLettered: 1, held: 0 });
   });
 
   it("drops the oldest where there are too many, and counts them", () => {

@@ -1,7 +1,7 @@
 /**
  * Tells a channel which keys have changed: a batcher of its own, whose sink is a pubsub.
  */
-import { isSluiceError, rejected } from "../errors.ts";
+import { messageOf, rejected } from "../errors.ts";
 import { createBatcher, type CloseOptions, type FlushOptions } from "../core/batcher.ts";
 import type { Stats } from "../core/books.ts";
 import { emitter } from "../core/emitter.ts";
@@ -11,7 +11,7 @@ import { invalidOption } from "../core/validate.ts";
 import { distinct } from "../shapes/distinct.ts";
 import type { KeyedBatch } from "../shapes/keyed-batch.ts";
 import { packTexts } from "./payloads.ts";
-import { checkChannel, MAX_PAYLOAD_BYTES, type Pubsub } from "./pubsub.ts";
+import { checkChannel, checkPayloads, MAX_PAYLOAD_BYTES, type Pubsub } from "./pubsub.ts";
 
 /** The options of `createPublisher`: those of a batcher but `shape`, `sink` and `deadLetter`, and */
 export interface PublisherOptions
@@ -33,7 +33,7 @@ export interface Publisher {
   /** How keys become payloads. */
   pack(keys: readonly string[]): readonly string[];
   /**
-   * Takes keys to publish. Never waits and never throws: a key that is refused becomes a `warning`
+   * Takes keys to publish. Never waits and never throws: keys that are refused become a `warning`
    * event, and publishing that fails is tried again, as `stats().retries` shows.
    */
   publish(keys: Iterable<string>): void;
@@ -71,6 +71,16 @@ export function createPublisher(pubsub: Pubsub, options: PublisherOptions): Publ
   const name = limits.name ?? `publisher:${channel}`;
   const emit = emitter(name, limits.observe, false);
   let payloads = 0;
+  // A key that makes no payload must not keep the others waiting for ever.
+  const packAll = (keys: readonly string[]): readonly string[] => {
+    try {
+      const packed = pack(keys);
+      checkPayloads(packed);
+      return packed;
+    } catch (error) {
+      throw rejected(messageOf(error), { cause: error, ambiguous: false });
+    }
+  };
   const batcher = createBatcher({
     ...DEFAULTS,
     ...given(limits),
@@ -78,15 +88,9 @@ export function createPublisher(pubsub: Pubsub, options: PublisherOptions): Publ
     shape: distinct({ key: ["key"], maxKeyBytes: MAX_PAYLOAD_BYTES }),
     sink: {
       write: async ({ entries }, { signal, timeoutMs }) => {
-        try {
-          const packed = pack(entries.map(({ key }) => key[0] ?? ""));
-          await pubsub.publish(channel, packed, { signal, timeoutMs });
-          payloads += packed.length;
-        } catch (error) {
-          // A key that makes no payload must not keep the others waiting for ever.
-          if (!isSluiceError(error) || error.disposition !== "usage") throw error;
-          throw rejected(error.message, { cause: error, ambiguous: false });
-        }
+        const packed = packAll(entries.map(({ key }) => key[0] ?? ""));
+        await pubsub.publish(channel, packed, { signal, timeoutMs });
+        payloads += packed.length;
       },
     },
   });
@@ -94,13 +98,19 @@ export function createPublisher(pubsub: Pubsub, options: PublisherOptions): Publ
     channel,
     pack,
     publish: (keys) => {
-      for (const key of keys) {
-        try {
-          batcher.tryAdd({ key });
-        } catch (error) {
-          emit({ type: "warning", error });
+      const refusals: unknown[] = [];
+      try {
+        for (const key of keys) {
+          try {
+            batcher.tryAdd({ key });
+          } catch (error) {
+            refusals.push(error);
+          }
         }
+      } catch (error) {
+        refusals.push(error); // of the iterable itself
       }
+      if (refusals.length > 0) emit({ type: "warning", error: refusals[0] });
     },
     flush: (flushOptions) => batcher.flush(flushOptions),
     close: (closeOptions) => batcher.close(closeOptions),

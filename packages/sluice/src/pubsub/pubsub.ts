@@ -38,7 +38,10 @@ export interface Subscription {
   close(): void;
 }
 
-/** How writers tell readers. */
+/**
+ * How writers tell readers. A channel is a name of 1 to 63 bytes: letters, digits, "_", "$", "-" and
+ * spaces; upper and lower case differ.
+ */
 export interface Pubsub {
   /**
    * Publishes payloads, all or none, in order; equal ones of one call arrive once. Rejects when it
@@ -55,10 +58,16 @@ export interface Pubsub {
   close(): Promise<void>;
 }
 
-/** Refuses what no pubsub has for a channel. */
+/** What PostgreSQL can be told to listen to, without an escape anywhere. */
+const CHANNEL = /^[\p{L}\p{N}_$ -]+$/u;
+const MAX_CHANNEL_BYTES = 63;
+
+/** Refuses a channel that not every pubsub could have. */
 export function checkChannel(channel: unknown): asserts channel is string {
-  if (typeof channel === "string" && channel !== "") return;
-  throw invalidOption("a channel", "a text that is not empty", channel);
+  const isName = typeof channel === "string" && CHANNEL.test(channel);
+  if (isName && byteLength(channel) <= MAX_CHANNEL_BYTES) return;
+  const expected = `1 to ${MAX_CHANNEL_BYTES} bytes of letters, digits, "_", "$", "-" or spaces`;
+  throw invalidOption("a channel", expected, channel);
 }
 
 /** Refuses a payload that not every pubsub could carry. */

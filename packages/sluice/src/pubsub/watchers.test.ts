@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { manualClock } from "../testing/index.ts";
 import { localPubsub } from "./local-pubsub.ts";
@@ -6,7 +7,7 @@ import type { Pubsub, Subscriber } from "./pubsub.ts";
 import { Watchers } from "./watchers.ts";
 
 /** Watchers of a store that a test fills, and what they do to it. */
-function setup(pubsub: Pubsub = localPubsub()) {
+function setup(pubsub: Pubsub = localPubsub(), intervals: { readIntervalMs?: number } = {}) {
   const clock = manualClock();
   const values = new Map<string, string>();
   const log: string[] = [];
@@ -25,6 +26,7 @@ function setup(pubsub: Pubsub = localPubsub()) {
     random: () => 0,
     pollIntervalMs: 5_000,
     readIntervalMs: 1_000,
+    ...intervals,
     warn: (error) => warnings.push(error),
   });
   /** Follows a key, and keeps what it sees. */
@@ -150,19 +152,46 @@ describe("a watcher", () => {
     await done;
   });
 
-  it("survives reads that fail and reads that hang, and tells of them", async () => {
-    const { clock, values, warnings, store, follow } = setup();
+  it("pauses after reads that fail, longer and longer up to its poll interval, and tells of each", async () => {
+    const { clock, values, log, warnings, store, follow, change } = setup();
     values.set("a", "1");
     const { read } = store;
     store.read = () => Promise.reject(new Error("no connection"));
     const { views, stop, done } = follow("a");
-    await clock.advance(2_500);
-    expect(warnings).toHaveLength(3);
+    await clock.settle();
+    await change("a", "2"); // does not hurry it
+    await clock.advance(13_000);
+    expect(log.map((line) => Number(line.split(" ").at(-1)))).toEqual([
+      0, 1_000, 3_000, 7_000, 12_000,
+    ]);
+    expect(warnings).toHaveLength(5);
+    store.read = read;
+    await clock.advance(4_000);
+    expect(views).toEqual(["2"]);
+    stop();
+    await done;
+  });
+
+  it("pauses for a second after a failure also where it may read as often as it likes", async () => {
+    const { clock, log, store, follow } = setup(localPubsub(), { readIntervalMs: 0 });
+    store.read = () => Promise.reject(new Error("no connection"));
+    const { stop, done } = follow("a");
+    await clock.advance(1_500);
+    expect(log).toEqual(["read a at 0", "read a at 1000"]);
+    stop();
+    await done;
+  });
+
+  it("gives up a read after ten seconds, and tries again", async () => {
+    const { clock, values, warnings, store, follow } = setup();
+    values.set("a", "1");
+    const { read } = store;
     store.read = () => new Promise(() => undefined);
-    await clock.advance(10_500);
+    const { views, stop, done } = follow("a");
+    await clock.advance(10_000);
     expect(String(warnings.at(-1))).toMatch(/reading "a" took longer than 10000 ms/);
     store.read = read;
-    await clock.advance(10_000);
+    await clock.advance(1_000);
     expect(views).toEqual(["1"]);
     stop();
     await done;
@@ -221,6 +250,35 @@ describe("watchers", () => {
     await clock.settle();
     ready();
     expect(await looping).toBe("");
+    expect(closed.count).toBe(1);
+    expect(clock.timers).toBe(0);
+  });
+
+  it("end at once when their reader leaves while they wait", async () => {
+    const { pubsub, closed, ready } = manualPubsub();
+    const { clock, watchers } = setup(pubsub);
+    const views = watchers.watch("a");
+    const first = views.next();
+    await clock.settle();
+    ready();
+    expect(await first).toEqual({ done: false, value: "" });
+    const second = views.next();
+    expect(await views.return?.()).toEqual({ done: true, value: undefined });
+    expect(await second).toEqual({ done: true, value: undefined });
+    expect(closed.count).toBe(1);
+    expect(clock.timers).toBe(0);
+  });
+
+  it("end with the stream that is made of them", async () => {
+    const { pubsub, closed, ready } = manualPubsub();
+    const { clock, watchers } = setup(pubsub);
+    const stream = Readable.from(watchers.watch("a"));
+    stream.resume();
+    await clock.settle();
+    ready();
+    await clock.settle();
+    stream.destroy();
+    await new Promise((resolve) => stream.once("close", resolve));
     expect(closed.count).toBe(1);
     expect(clock.timers).toBe(0);
   });

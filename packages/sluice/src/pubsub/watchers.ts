@@ -30,6 +30,8 @@ export interface WatcherParts<View> {
 
 /** How long a first read waits for the subscription before it. */
 const SUBSCRIBE_PATIENCE_MS = 2_000;
+/** The least pause after a read that failed; it doubles up to `pollIntervalMs`. */
+const FIRST_RETRY_MS = 1_000;
 /** How long a read may take. */
 const READ_TIMEOUT_MS = 10_000;
 
@@ -56,36 +58,63 @@ export class Watchers<View> {
 
   /**
    * Views of a key: the first at once, then each that differs from the one before. Ends when `signal`
-   * is aborted, and with `close()`. A read that fails is a warning, and is tried again.
+   * is aborted, and with `close()`. A read that fails is a warning, and is tried again after a pause.
    */
-  async *watch(key: string, signal?: AbortSignal): AsyncGenerator<View, void, undefined> {
+  watch(key: string, signal?: AbortSignal): AsyncIterableIterator<View, void, undefined> {
+    const watcher: Watcher = { changed: false, wake: () => undefined, end: new AbortController() };
+    const views = this.#views(key, watcher, signal);
+    return {
+      next: () => views.next(),
+      // A generator alone would return only after the view that is being waited for.
+      return: () => {
+        endOf(watcher);
+        return views.return();
+      },
+      throw: (error) => {
+        endOf(watcher);
+        return views.throw(error);
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  async *#views(
+    key: string,
+    watcher: Watcher,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<View, void, undefined> {
     if (this.#closed || signal?.aborted === true) return;
     const { clock, random, pollIntervalMs, readIntervalMs } = this.#parts;
-    const watcher: Watcher = { changed: false, wake: () => undefined, end: new AbortController() };
     const ended = watcher.end.signal;
     const onAbort = (): void => endOf(watcher);
     const subscription = this.#enter(key, watcher);
     signal?.addEventListener("abort", onAbort);
+    let state: string | undefined;
+    let failures = 0;
     try {
       await this.#pause(watcher, SUBSCRIBE_PATIENCE_MS, subscription.ready);
-      for (let state: string | undefined; !ended.aborted; ) {
-        const readAt = clock.now();
+      while (!ended.aborted) {
         watcher.changed = false;
+        const readAt = clock.now();
         const found = await this.#read(key, ended);
-        if (found === undefined) {
-          watcher.changed = true; // try again
-        } else if (found.state !== state) {
+        failures = found === undefined ? failures + 1 : 0;
+        if (found !== undefined && found.state !== state) {
           state = found.state;
           yield found.view;
         }
+        const from = found === undefined ? clock.now() : readAt;
         // Up to a tenth earlier, so that watchers do not all read on the same tick.
-        const pollAt = readAt + pollIntervalMs * (1 - random() / 10);
-        while (!watcher.changed && !ended.aborted && clock.now() < pollAt) {
-          await this.#pause(watcher, pollAt - clock.now());
-        }
-        // What changes until then needs no read of its own.
-        while (!ended.aborted && clock.now() < readAt + readIntervalMs) {
-          await this.#pause(watcher, readAt + readIntervalMs - clock.now());
+        const pollMs = pollIntervalMs * (1 - random() / 10);
+        const retryMs = Math.max(readIntervalMs, FIRST_RETRY_MS) * 2 ** (failures - 1);
+        const leastMs = failures === 0 ? readIntervalMs : Math.min(pollMs, retryMs);
+        const mostMs = failures === 0 ? pollMs : leastMs;
+        // What changes before it may read again needs no read of its own.
+        for (;;) {
+          const pauseMs = from + (watcher.changed ? leastMs : mostMs) - clock.now();
+          if (pauseMs <= 0 || ended.aborted) break;
+          await this.#pause(watcher, pauseMs);
         }
       }
     } finally {

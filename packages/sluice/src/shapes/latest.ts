@@ -29,10 +29,15 @@ import { textFault } from "./text.ts";
 import { readVersion, type Version, VERSION_TAKES, type VersionType } from "./versions.ts";
 
 /** An item of `latest`: its key, its values, and its version. */
-export type LatestItem<Key extends string, Value extends string, VersionField extends string> = {
+export type LatestItem<
+  Key extends string,
+  Value extends string,
+  VersionField extends string,
+  Type extends VersionType = "time",
+> = {
   readonly [field in Key]: string;
 } & { readonly [field in Value]: Scalar } & {
-  readonly [field in VersionField]: Version;
+  readonly [field in VersionField]: Type extends "number" ? number | bigint : Version;
 };
 
 /** The fields of a `latest` shape. */
@@ -40,13 +45,14 @@ export interface LatestOptions<
   Key extends string,
   Value extends string,
   VersionField extends string,
+  Type extends VersionType = "time",
 > {
   /** Text fields that make the key, at least one. */
   readonly key: readonly Key[];
   /** The field by which newer is told from older. */
   readonly version: VersionField;
   /** What the version is: a time to the microsecond (default), or a whole number. */
-  readonly versionType?: VersionType | undefined;
+  readonly versionType?: Type | undefined;
   /** What is replaced as a whole: text, finite numbers, booleans or null. None may be missing. */
   readonly value: readonly Value[];
   /** The most UTF-8 bytes that the key parts of an item may have together. Default 1,024. */
@@ -73,11 +79,13 @@ export function latest<
   const Key extends string,
   const Value extends string,
   const VersionField extends string,
+  const Type extends VersionType = "time",
 >(
-  options: LatestOptions<Key, Value, VersionField>,
-): Shape<LatestItem<Key, Value, VersionField>, LatestBatch, Record<string, unknown>> {
+  options: LatestOptions<Key, Value, VersionField, Type>,
+): Shape<LatestItem<Key, Value, VersionField, Type>, LatestBatch, Record<string, unknown>> {
   refuseUnknown(options, OPTIONS, "latest: ");
-  const { version, versionType = "time" } = options;
+  const { version } = options;
+  const versionType: VersionType = options.versionType ?? "time";
   if (typeof version !== "string" || version === "") {
     throw invalidOption("latest: version", "the name of a field", version);
   }

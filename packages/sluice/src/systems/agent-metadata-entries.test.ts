@@ -87,6 +87,19 @@ describe("entries", () => {
     ["no list", "x", "SLUICE_ERR_ITEM_INVALID", /received "x"/],
     ["nothing", undefined, "SLUICE_ERR_ITEM_INVALID", /received undefined/],
     ["an entry that is none", [5], "SLUICE_ERR_ITEM_INVALID", /received 5/],
+    [
+      "a field that is none",
+      [{ key: "a", value: "1", collected_at: 5 }],
+      "SLUICE_ERR_ITEM_UNKNOWN_FIELD",
+      /unknown field "collected_at" with value 5/,
+    ],
+    [
+      "lists of something else",
+      { keys: [], values: [], errors: [], collectedAt: [], times: [] },
+      "SLUICE_ERR_ITEM_UNKNOWN_FIELD",
+      /unknown field "times"/,
+    ],
+    ["a hole", Array(1), "SLUICE_ERR_ITEM_INVALID", /received undefined/],
     ["an entry of null", [null], "SLUICE_ERR_ITEM_INVALID", /received null/],
     [
       "lists of different lengths",

@@ -2,6 +2,7 @@
  * What agents may report: checked and cut to size before anything is taken.
  */
 import { quote, SluiceError } from "../errors.ts";
+import { checkItem } from "../shapes/keyed-fields.ts";
 import { byteLength, cutText, textFault } from "../shapes/text.ts";
 import { readVersion, type Version, VERSION_TAKES } from "../shapes/versions.ts";
 
@@ -13,7 +14,10 @@ export interface AgentMetadataEntry {
   readonly value: string;
   /** Why there is no good value. Default "". Beyond 2,048 bytes, what it says is that. */
   readonly error?: string | undefined;
-  /** When the agent saw it. Default: now. */
+  /**
+   * When the agent saw it. Default: now, by the clock of this process. A time far ahead keeps every later
+   * value out: leave it to the default where agents' clocks are not to be trusted.
+   */
   readonly collectedAt?: Version | undefined;
 }
 
@@ -29,6 +33,9 @@ export interface AgentMetadataLists {
 const MAX_VALUE_BYTES = 2_048;
 const MAX_ALL_KEYS_BYTES = 6_144;
 const MAX_KEY_CHARACTERS = 127;
+
+const ENTRY_FIELDS: ReadonlySet<string> = new Set(["key", "value", "error", "collectedAt"]);
+const LISTS: ReadonlySet<string> = new Set(["keys", "values", "errors", "collectedAt"]);
 
 /** An entry as the shape takes it. */
 export interface Item {
@@ -49,7 +56,7 @@ export function readEntries(
   now: number,
 ): { readonly items: readonly Item[]; readonly excess: SluiceError | undefined } {
   const entries: readonly AgentMetadataEntry[] = Array.isArray(given)
-    ? given
+    ? Array.from(given as readonly AgentMetadataEntry[]) // a hole is refused, not passed over
     : entriesOf(given as AgentMetadataLists);
   const all = entries.map((entry) => readEntry(agentId, entry, now));
   let keyBytes = 0;
@@ -64,7 +71,8 @@ export function readEntries(
 }
 
 function entriesOf(lists: AgentMetadataLists): readonly AgentMetadataEntry[] {
-  const { keys, values, errors, collectedAt } = (lists ?? {}) as Partial<AgentMetadataLists>;
+  checkItem("an agent's entries", lists, LISTS);
+  const { keys, values, errors, collectedAt } = lists as Partial<AgentMetadataLists>;
   const all = { keys, values, errors, collectedAt };
   if (!Object.values(all).every(Array.isArray)) {
     const message = `entries are a list, or lists of keys, values, errors and collectedAt; received ${quote(lists)}`;
@@ -84,12 +92,9 @@ function entriesOf(lists: AgentMetadataLists): readonly AgentMetadataEntry[] {
 }
 
 function readEntry(agentId: string, entry: AgentMetadataEntry, now: number): Item {
-  if (typeof entry !== "object" || entry === null) {
-    const message = `an entry is an object with a key and a value; received ${quote(entry)}`;
-    throw new SluiceError("SLUICE_ERR_ITEM_INVALID", message);
-  }
+  checkItem("an agent's entry", entry, ENTRY_FIELDS);
   const { key, value, error = "", collectedAt = now } = entry;
-  checkText("SLUICE_ERR_KEY_INVALID", "a key", key);
+  checkText("SLUICE_ERR_KEY_INVALID", "a key", undefined, key);
   if (key === "")
     throw new SluiceError("SLUICE_ERR_KEY_INVALID", `a key is empty, of value ${quote(value)}`);
   const characters = key.length > MAX_KEY_CHARACTERS ? Array.from(key).length : key.length;
@@ -97,8 +102,8 @@ function readEntry(agentId: string, entry: AgentMetadataEntry, now: number): Ite
     const message = `a key of ${characters} characters is longer than ${MAX_KEY_CHARACTERS}: ${quote(key)}`;
     throw new SluiceError("SLUICE_ERR_KEY_TOO_LONG", message);
   }
-  checkText("SLUICE_ERR_VALUE_INVALID", `the value of ${quote(key)}`, value);
-  checkText("SLUICE_ERR_VALUE_INVALID", `the error of ${quote(key)}`, error);
+  checkText("SLUICE_ERR_VALUE_INVALID", "the value", key, value);
+  checkText("SLUICE_ERR_VALUE_INVALID", "the error", key, error);
   if (readVersion("time", collectedAt) === undefined) {
     const message = `collectedAt of ${quote(key)} must be ${VERSION_TAKES.time}; received ${quote(collectedAt)}`;
     throw new SluiceError("SLUICE_ERR_VERSION_INVALID", message);
@@ -115,13 +120,13 @@ function readEntry(agentId: string, entry: AgentMetadataEntry, now: number): Ite
 function checkText(
   code: "SLUICE_ERR_KEY_INVALID" | "SLUICE_ERR_VALUE_INVALID",
   what: string,
+  key: string | undefined,
   text: unknown,
 ): void {
-  if (typeof text !== "string") {
-    throw new SluiceError(code, `${what} must be a string; received ${quote(text)}`);
-  }
-  const fault = textFault(text);
-  if (fault !== undefined) throw new SluiceError(code, `${what} holds ${fault}: ${quote(text)}`);
+  const fault = typeof text === "string" ? textFault(text) : "no text";
+  if (fault === undefined) return;
+  const whose = key === undefined ? what : `${what} of ${quote(key)}`;
+  throw new SluiceError(code, `${whose} holds ${fault}: received ${quote(text)}`);
 }
 
 function excessOf(what: string, text: string): string | undefined {

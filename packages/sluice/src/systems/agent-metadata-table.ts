@@ -23,7 +23,7 @@ export interface AgentMetadata {
     readonly key: string;
     readonly value: string;
     readonly error: string;
-    /** To the millisecond; the table keeps microseconds. */
+    /** To the millisecond, within the years 1 to 9999; the table keeps microseconds. */
     readonly collectedAt: Date;
   }[];
 }
@@ -67,8 +67,9 @@ export function agentReader(
   agentId: string,
   signal: AbortSignal,
 ) => Promise<{ readonly view: AgentMetadata; readonly state: string }> {
-  const text = `SELECT key, value, error,
-  to_char(collected_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at
+  const text = `SELECT key, coalesce(value, '') AS value, coalesce(error, '') AS error,
+  to_char(greatest(least(coalesce(collected_at, '-infinity'), '9999-12-31 23:59:59.999999Z'), '0001-01-01Z')
+    AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at
   FROM ${tableName("table", table)} WHERE agent_id = $1::uuid ORDER BY key COLLATE "C"`;
   return async (agentId, signal) => {
     const rows = await transact((session) => session.query(text, [agentId]), {

@@ -8,7 +8,7 @@ import { emitter } from "../core/emitter.ts";
 import { FIXED, given, LIMITS } from "../core/options.ts";
 import { callOptions, duration, refuseAbove, refuseUnknown } from "../core/validate.ts";
 import { isSluiceError, SluiceError } from "../errors.ts";
-import type { FlushReason, SluiceEvent } from "../events.ts";
+import type { SluiceEvent } from "../events.ts";
 import { localPubsub } from "../pubsub/local-pubsub.ts";
 import { checkUuid, packUuids, unpackUuids } from "../pubsub/payloads.ts";
 import { createPublisher } from "../pubsub/publisher.ts";
@@ -17,14 +17,11 @@ import { latest } from "../shapes/latest.ts";
 import { type PostgresDriver, transactor } from "../sinks/postgres/driver.ts";
 import { SINK_OPTIONS } from "../sinks/postgres/postgres-sink.ts";
 import { publishing } from "../sinks/postgres/publishing.ts";
-import { type LatestDetails, writeLatest } from "../sinks/postgres/write-latest.ts";
+import { writeLatest } from "../sinks/postgres/write-latest.ts";
+import { metadataCounts } from "./agent-metadata-counts.ts";
 import { readEntries } from "./agent-metadata-entries.ts";
 import { type AgentMetadata, agentReader, DEFAULT_TABLE, FIELDS } from "./agent-metadata-table.ts";
-import type {
-  AgentMetadataBatcher,
-  AgentMetadataFlushReason,
-  AgentMetadataOptions,
-} from "./agent-metadata-types.ts";
+import type { AgentMetadataBatcher, AgentMetadataOptions } from "./agent-metadata-types.ts";
 
 export type { AgentMetadataEntry, AgentMetadataLists } from "./agent-metadata-entries.ts";
 export {
@@ -51,14 +48,6 @@ const QUEUE_BATCHES = 5;
 /** How long `flush()` and `close()` wait for notifications, which are no part of their promise. */
 const PUBLISH_PATIENCE_MS = 2_000;
 
-const REASONS: Readonly<Record<FlushReason, AgentMetadataFlushReason>> = {
-  entries: "capacity",
-  bytes: "capacity",
-  delay: "scheduled",
-  flush: "scheduled",
-  close: "shutdown",
-};
-
 const OPTIONS: readonly string[] = [
   "table",
   "onMissing",
@@ -71,9 +60,6 @@ const OPTIONS: readonly string[] = [
   ...FIXED.filter((option) => option !== "shape" && option !== "sink"),
   ...LIMITS,
 ];
-
-/** What a batch has to tell; notifications only where they are part of it. */
-type WrittenDetails = LatestDetails & { readonly payloads?: number };
 
 const shape = latest(FIELDS);
 
@@ -116,20 +102,9 @@ export function createAgentMetadataBatcher(
   const emit = emitter(name, limits.observe, limits.deadLetter !== undefined);
   const warn = (error: unknown): void => emit({ type: "warning", error });
 
-  const counts = { superseded: 0, changed: 0, stale: 0, missing: 0, payloads: 0 };
-  const flushes = { capacity: 0, scheduled: 0, shutdown: 0 };
+  const counts = metadataCounts();
   const observe = (event: SluiceEvent): void => {
-    if (event.type === "sealed") {
-      flushes[REASONS[event.reason]] += 1;
-      counts.superseded += event.items - event.entries;
-    }
-    if (event.type === "committed" && event.details !== undefined) {
-      const { changed, stale, missing, payloads = 0 } = event.details as WrittenDetails;
-      counts.changed += changed;
-      counts.stale += stale.length;
-      counts.missing += missing.length;
-      counts.payloads += payloads;
-    }
+    counts.count(event);
     emit(event);
   };
 
@@ -161,7 +136,7 @@ export function createAgentMetadataBatcher(
     shape,
     sink: publishing(sink, {
       publisher,
-      keys: ({ entries }) => entries.map(({ key }) => key[0] ?? ""),
+      keys: ({ entries }) => new Set(entries.map(({ key }) => key[0] ?? "")),
       atomic,
     }),
   });
@@ -176,8 +151,13 @@ export function createAgentMetadataBatcher(
     warn,
   });
 
-  const end = async (): Promise<void> => {
-    await publisher.close({ timeoutMs: PUBLISH_PATIENCE_MS });
+  let closeTimeoutMs = limits.closeTimeoutMs ?? DEFAULTS.closeTimeoutMs;
+  /** Publishing gets what is left of the caller's time, and no more than its share. */
+  const patience = (timeoutMs: number, since: number) => ({
+    timeoutMs: Math.max(0, Math.min(PUBLISH_PATIENCE_MS, timeoutMs - (clock.now() - since))),
+  });
+  const end = async (timeoutMs: number, since: number): Promise<void> => {
+    await publisher.close(patience(timeoutMs, since));
     watchers.close();
     if (pubsub === undefined) await bus.close();
   };
@@ -215,28 +195,31 @@ export function createAgentMetadataBatcher(
     flush: async (flushOptions) => {
       const startedAt = clock.now();
       const stats = await batcher.flush(flushOptions);
-      const left = (flushOptions?.timeoutMs ?? Infinity) - (clock.now() - startedAt);
-      const timeoutMs = Math.max(0, Math.min(PUBLISH_PATIENCE_MS, left));
-      await publisher.flush({ timeoutMs }).catch(ignore);
+      const { timeoutMs = Infinity } = flushOptions ?? {};
+      await publisher.flush(patience(timeoutMs, startedAt)).catch(ignore);
       return stats;
     },
     close: async (closeOptions) => {
+      const startedAt = clock.now();
       const report = await batcher.close(closeOptions);
-      await end();
+      await end(closeOptions?.timeoutMs ?? closeTimeoutMs, startedAt);
       return report;
     },
     stats: () => {
-      const published = publisher.stats();
-      const notifications = published.payloads + counts.payloads;
-      const { payloads: _, ...others } = counts;
-      return { ...batcher.stats(), ...others, flushes: { ...flushes }, notifications, published };
+      const [figures, published] = [counts.read(), publisher.stats()];
+      const notifications = figures.notifications + published.payloads;
+      return { ...batcher.stats(), ...figures, notifications, published };
     },
-    configure: (changes) => batcher.configure(changes),
+    configure: (changes) => {
+      batcher.configure(changes);
+      closeTimeoutMs = changes.closeTimeoutMs ?? closeTimeoutMs;
+    },
     [Symbol.asyncDispose]: async () => {
+      const startedAt = clock.now();
       try {
         await batcher[Symbol.asyncDispose]();
       } finally {
-        await end();
+        await end(closeTimeoutMs, startedAt);
       }
     },
   };

@@ -1,5 +1,5 @@
 /**
- * The columns that a keyed batch (`sums`, `distinct`) is written to, and its values as arrays.
+ * The columns that a keyed batch is written to, and the values of `sums` and `distinct` as arrays.
  */
 import { quote, SluiceError } from "../../errors.ts";
 import type { KeyedBatch, KeyedFields } from "../../shapes/keyed-batch.ts";
@@ -10,7 +10,7 @@ import { castType, identifier, typeName } from "./identifiers.ts";
 export interface ColumnOptions {
   /** The column of a field, where it has another name than the field. */
   readonly columns?: Readonly<Record<string, string>> | undefined;
-  /** The type of a key column that is not text. */
+  /** The type of a key column that is not text; with `writeLatest`, of any column. */
   readonly types?: Readonly<Record<string, string>> | undefined;
 }
 

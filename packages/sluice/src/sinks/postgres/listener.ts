@@ -35,8 +35,10 @@ export class Listener {
   /** What this outage has been warned of. */
   readonly #warned = new Set<Ending>();
   #listening: Listening | undefined;
+  /** Failures in a row, and when the next connection may be opened. They outlive subscriptions. */
   #failures = 0;
-  #retry: Timer;
+  #openAt = 0;
+  #opening: Timer;
 
   constructor(parts: ListenerParts) {
     this.#parts = parts;
@@ -77,12 +79,19 @@ export class Listener {
     detached(() => {
       if (this.#channels.size === 0) this.#stop();
       else if (this.#listening !== undefined) this.#listening.adjust();
-      else if (this.#retry === undefined) this.#open();
+      else if (this.#opening === undefined) this.#openSoon();
     });
   }
 
+  #openSoon(): void {
+    const { clock } = this.#parts;
+    const pause = this.#openAt - clock.now();
+    if (pause > 0) this.#opening = clock.schedule(() => this.#open(), pause);
+    else this.#open();
+  }
+
   #open(): void {
-    this.#retry = undefined;
+    this.#opening = undefined;
     const listening = new Listening({
       ...this.#parts,
       wanted: () => this.#channels.keys(),
@@ -95,10 +104,8 @@ export class Listener {
   }
 
   #stop(): void {
-    this.#parts.clock.cancel(this.#retry);
-    this.#retry = undefined;
-    this.#failures = 0;
-    this.#warned.clear();
+    this.#parts.clock.cancel(this.#opening);
+    this.#opening = undefined;
     const listening = this.#listening;
     this.#listening = undefined;
     if (listening === undefined) return;
@@ -131,8 +138,9 @@ export class Listener {
       this.#failures += 1;
       this.#warn(ending, error);
     }
-    const pause = backoffMs(Math.max(1, this.#failures), RETRY, this.#parts.random);
-    this.#retry = this.#parts.clock.schedule(() => this.#open(), pause);
+    const { clock, random } = this.#parts;
+    this.#openAt = clock.now() + backoffMs(Math.max(1, this.#failures), RETRY, random);
+    this.#openSoon();
   }
 
   /** Once per outage. A connection that is lost is no news; one that cannot be had again is. */

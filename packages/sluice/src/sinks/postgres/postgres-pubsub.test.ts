@@ -191,6 +191,29 @@ describe("listening", () => {
     expect(world.clock.timers).toBe(0);
   });
 
+  it("pauses and warns alike where subscriptions come and go while nothing can be had", async () => {
+    const world = new World();
+    world.connect = () => Promise.reject(new Error("connection refused"));
+    const pubsub = world.pubsub();
+    for (let turn = 0; turn < 300; turn += 1) {
+      const place = pubsub.subscribe("a", logger());
+      await world.clock.advance(10);
+      place.close();
+    }
+    expect(world.clients.length).toBeLessThan(10); // in 3 s, after pauses of 50, 100, 200, … ms
+    expect(world.warnings).toHaveLength(1);
+    world.connect = async () => undefined;
+    const place = pubsub.subscribe("a", logger());
+    await world.clock.advance(30_000);
+    expect(await isReady(world, place)).toBe(true);
+    place.close();
+    await world.clock.settle();
+    const again = pubsub.subscribe("a", logger()); // and what is over is over
+    expect(await isReady(world, again)).toBe(true);
+    await pubsub.close();
+    expect(world.clock.timers).toBe(0);
+  });
+
   it("calls a LISTEN that the server refuses by its name", async () => {
     const world = new World();
     world.listen = async () => {
@@ -716,8 +739,8 @@ describe("options", () => {
     async (name) => {
       const pubsub = new World().pubsub();
       const channel = name as string;
-      await expect(pubsub.publish(channel, ["1"])).rejects.toEqual(code("POSTGRES_IDENTIFIER"));
-      expect(() => pubsub.subscribe(channel, logger())).toThrow(code("POSTGRES_IDENTIFIER"));
+      await expect(pubsub.publish(channel, ["1"])).rejects.toEqual(code("OPTION_INVALID"));
+      expect(() => pubsub.subscribe(channel, logger())).toThrow(code("OPTION_INVALID"));
     },
   );
 });

@@ -7,10 +7,9 @@ import { within } from "../../core/waits.ts";
 import { callOptions, duration, invalidOption, refuseUnknown } from "../../core/validate.ts";
 import { messageOf, retryable, SluiceError } from "../../errors.ts";
 import type { Observe } from "../../events.ts";
-import { checkPayloads, type Pubsub } from "../../pubsub/pubsub.ts";
+import { checkChannel, checkPayloads, type Pubsub } from "../../pubsub/pubsub.ts";
 import { textArray } from "./array-literal.ts";
 import { type PostgresDriver, type Transact, transactor } from "./driver.ts";
-import { identifier } from "./identifiers.ts";
 import { canListen, type ListenSource, openerOf } from "./listen-connection.ts";
 import { Listener } from "./listener.ts";
 import { limitsSql } from "./postgres-sink.ts";
@@ -50,7 +49,6 @@ const PUBLISH = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payloa
 
 /**
  * Makes a pubsub of a PostgreSQL database: every process that connects to it hears of every other.
- * Channels are names of at most 63 bytes, and upper and lower case differ.
  *
  * All subscriptions share one connection, opened with the first and closed with the last. It proves
  * itself by hearing what it publishes through the driver, when it is opened and every `heartbeatMs`;
@@ -91,13 +89,13 @@ export function postgresPubsub(
       refuseClosed();
       const call = callOptions("publish", publishing, ["timeoutMs", "signal"]);
       const timeoutMs = duration("timeoutMs", call.timeoutMs, DEFAULT_TIMEOUT_MS, 1);
-      identifier("a channel", channel);
+      checkChannel(channel);
       checkPayloads(payloads);
       await notifier.publish(channel, payloads, timeoutMs, call.signal);
     },
     subscribe: (channel, subscriber) => {
       refuseClosed();
-      identifier("a channel", channel);
+      checkChannel(channel);
       if (listener !== undefined) return listener.subscribe(channel, subscriber);
       const expected =
         "given where the driver is a Pool of pg, as in listen: () => new pg.Client(url)";

@@ -21,7 +21,7 @@ import {
   storedRejections,
   storeRejections,
 } from "./ledger.ts";
-import { classifySqlstate, type FailureClass } from "./sqlstate.ts";
+import { classifySqlstate, type FailureClass, sqlstateOf } from "./sqlstate.ts";
 
 /** Options that every PostgreSQL sink takes. */
 export interface PostgresSinkOptions {
@@ -137,12 +137,17 @@ interface WriterParts<Batch> {
   readonly writes: (batch: Batch) => readonly BoundWrite[];
 }
 
+/** A prepared statement is gone, or somebody else's: 26000 and 42P05. */
+const NOT_ONES_OWN = ["26000", "42P05"];
+
 class Writer<Batch> {
   readonly #parts: WriterParts<Batch>;
+  #prepare: boolean;
   #reaped = false;
 
   constructor(parts: WriterParts<Batch>) {
     this.#parts = parts;
+    this.#prepare = parts.prepare;
   }
 
   async write(batch: Batch, context: WriteContext<Batch>): Promise<WriteResult> {
@@ -161,7 +166,7 @@ class Writer<Batch> {
 
   /** Runs a transaction under the attempt's limits and classifies its failure. */
   async #transact(
-    { timeoutMs, signal }: WriteContext<Batch>,
+    { timeoutMs, signal, warn }: WriteContext<Batch>,
     work: (session: Session) => Promise<WriteResult>,
   ): Promise<WriteResult> {
     let committing = false;
@@ -173,9 +178,22 @@ class Writer<Batch> {
     } catch (error) {
       if (isSluiceError(error)) throw error;
       const message = messageOf(error);
+      this.#goUnprepared(error, warn);
       if (this.#parts.classify(error) === "rejected") throw this.#refusal(message, error);
       throw retryable(message, { cause: error, ambiguous: committing });
     }
+  }
+
+  /**
+   * Behind a transaction pooler that knows nothing of prepared statements, a name may be taken on every
+   * connection of the server: no retry by that name could ever land.
+   */
+  #goUnprepared(error: unknown, warn: (error: unknown) => void): void {
+    if (!this.#prepare || !NOT_ONES_OWN.includes(sqlstateOf(error) ?? "")) return;
+    this.#prepare = false;
+    const advice = "going on without them, as `prepare: false` does, which belongs here";
+    const message = `prepared statements come and go, as behind a transaction pooler: ${advice}`;
+    warn(new Error(message, { cause: error }));
   }
 
   /** Under the ledger a refusal speaks for every attempt: had one landed, this one would say so. */
@@ -265,7 +283,7 @@ class Writer<Batch> {
       values.push(...encoded(write));
     }
     const text = `WITH ${ctes.join(",\n")}\nSELECT ${counts.join(", ")}`;
-    const name = this.#parts.prepare ? statementName(text) : undefined;
+    const name = this.#prepare ? statementName(text) : undefined;
     const [row = {}] = await session.query(text, values, name);
     return {
       claimed: claim === undefined || Number(row["claimed"]) > 0,

@@ -3,7 +3,6 @@ import type { Publisher } from "../../pubsub/publisher.ts";
 import { checkPayloads } from "../../pubsub/pubsub.ts";
 import type { Sink } from "../sink.ts";
 import { textArray } from "./array-literal.ts";
-import { identifier } from "./identifiers.ts";
 import { type BoundWrite, type PostgresSink, postgresSink } from "./postgres-sink.ts";
 
 /** The options of `publishing`. */
@@ -62,7 +61,6 @@ export function publishing<Batch>(
   if (typeof atomic !== "boolean") throw invalidOption("publishing: atomic", "a boolean", atomic);
   if (atomic) {
     const { channel } = publisher;
-    identifier("publishing: the channel", channel);
     return postgresSink(sink.driver, sink.options, sink.tables, (batch) => [
       ...sink.writes(batch),
       notify(channel, () => publisher.pack([...new Set(keys(batch))])),
