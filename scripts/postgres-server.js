@@ -23,6 +23,7 @@ export async function startPostgres({ durable = false } = {}) {
   /** @type {string[]} */
   const output = [];
   const Postgres = await loadPostgres(base);
+  keepExitCode();
   const server = new Postgres({
     databaseDir: join(base, "data"),
     port,
@@ -64,6 +65,14 @@ export async function startPostgres({ durable = false } = {}) {
       await rm(base, { recursive: true, force: true });
     },
   };
+}
+
+let keepsExitCode = false;
+
+/** The package ends a process that has nothing left to do, and with 0 whatever has failed in it. */
+function keepExitCode() {
+  if (!keepsExitCode) process.prependListener("beforeExit", () => process.exit());
+  keepsExitCode = true;
 }
 
 /** A folder for temporary files that other users may enter: as root, the server runs as another. */
