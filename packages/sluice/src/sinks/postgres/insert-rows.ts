@@ -9,9 +9,9 @@ import {
   type PostgresSink,
   type PostgresSinkOptions,
   SINK_OPTIONS,
-  type TableWrite,
   tableSink,
 } from "./postgres-sink.ts";
+import type { TableWrite } from "./table-write.ts";
 
 /** The options of `insertRows`. */
 export interface InsertRowsOptions extends PostgresSinkOptions {

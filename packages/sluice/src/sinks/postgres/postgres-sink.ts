@@ -5,13 +5,7 @@ import { createHash } from "node:crypto";
 import { bisect } from "../../core/bisect.ts";
 import { isSluiceError, messageOf, quote, rejected, retryable, SluiceError } from "../../errors.ts";
 import type { Sink, WriteContext, WriteResult } from "../sink.ts";
-import {
-  type PostgresDriver,
-  type Row,
-  type Session,
-  type Transact,
-  transactor,
-} from "./driver.ts";
+import { type PostgresDriver, type Session, type Transact, transactor } from "./driver.ts";
 import { tableName } from "./identifiers.ts";
 import {
   claimSql,
@@ -22,6 +16,14 @@ import {
   storeRejections,
 } from "./ledger.ts";
 import { classifySqlstate, type FailureClass, sqlstateOf } from "./sqlstate.ts";
+import {
+  addDetails,
+  type BoundWrite,
+  columnsOf,
+  type Details,
+  type TableWrite,
+  told,
+} from "./table-write.ts";
 
 /** Options that every PostgreSQL sink takes. */
 export interface PostgresSinkOptions {
@@ -36,31 +38,6 @@ export interface PostgresSinkOptions {
   readonly classify?: ((error: unknown) => FailureClass) | undefined;
 }
 
-/** How a batch goes into one table: data-modifying SQL whose text does not depend on rows. */
-export interface TableWrite<Batch> {
-  /**
-   * Named queries, `name AS (…)`, of which the last is called `name` and has a row per row written.
-   * Parameters start at `$first`; nothing is written where `gate` is false.
-   */
-  sql(batch: Batch, first: number, gate: string, name: string): string;
-  /** One array literal per parameter. */
-  values(batch: Batch): readonly string[];
-  /** What to tell of the rows beyond that they landed. */
-  readonly details?: WriteDetails<Batch> | undefined;
-}
-
-/** What a write tells of its rows. */
-interface WriteDetails<Batch> {
-  /** Further expressions to select, by column, where the queries are called `name` and so on. */
-  columns(name: string, batch: Batch): Readonly<Record<string, string>>;
-  read(row: Row, batch: Batch): Details;
-}
-
-/** Figures and lists by name: those of several statements add up and follow each other. */
-export interface Details {
-  readonly [name: string]: number | readonly unknown[] | Details;
-}
-
 /** A sink that can be composed with others of the same database into one statement. */
 export interface PostgresSink<Batch> extends Sink<Batch> {
   readonly driver: PostgresDriver;
@@ -68,14 +45,6 @@ export interface PostgresSink<Batch> extends Sink<Batch> {
   /** The tables it writes to, as they were named. */
   readonly tables: readonly string[];
   readonly writes: (batch: Batch) => readonly BoundWrite[];
-}
-
-/** A table write and the batch that it writes. */
-export interface BoundWrite {
-  sql(first: number, gate: string, name: string): string;
-  values(): readonly string[];
-  columns(name: string): Readonly<Record<string, string>>;
-  details(row: Row): Details;
 }
 
 export const SINK_OPTIONS: readonly string[] = ["ledger", "prepare", "classify"];
@@ -313,32 +282,6 @@ function encoded(write: BoundWrite): readonly string[] {
     throw rejected(message, { cause: error, ambiguous: false });
   }
 }
-
-/** The columns of the row that are called `prefix`, which is the count, or `prefix_…`, by the rest. */
-function columnsOf(row: Row, prefix: string): Row {
-  const own = Object.entries(row).flatMap(([column, value]): [string, unknown][] => {
-    if (column === prefix) return [["count", value]];
-    return column.startsWith(`${prefix}_`) ? [[column.slice(prefix.length + 1), value]] : [];
-  });
-  return Object.fromEntries(own);
-}
-
-/** Figures add up, lists follow each other. */
-function addDetails(a: Details, b: Details): Details {
-  const sum: Record<string, Details[string]> = { ...a };
-  for (const [name, value] of Object.entries(b)) {
-    const before = sum[name];
-    if (typeof value === "number") sum[name] = Number(before ?? 0) + value;
-    else if (isList(value)) sum[name] = isList(before) ? [...before, ...value] : value;
-    else sum[name] = addDetails((before ?? {}) as Details, value);
-  }
-  return sum;
-}
-
-const told = (details: Details): Pick<WriteResult, "details"> =>
-  Object.keys(details).length === 0 ? {} : { details };
-
-const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
 
 /** The same text has the same name, on every connection of every process. */
 const statementName = (text: string): string =>

@@ -3,7 +3,8 @@ import type { Publisher } from "../../pubsub/publisher.ts";
 import { checkPayloads } from "../../pubsub/pubsub.ts";
 import type { Sink } from "../sink.ts";
 import { textArray } from "./array-literal.ts";
-import { type BoundWrite, type PostgresSink, postgresSink } from "./postgres-sink.ts";
+import { type PostgresSink, postgresSink } from "./postgres-sink.ts";
+import type { BoundWrite } from "./table-write.ts";
 
 /** The options of `publishing`. */
 export interface PublishingOptions<Batch> {

@@ -8,9 +8,9 @@ import {
   type PostgresSink,
   type PostgresSinkOptions,
   SINK_OPTIONS,
-  type TableWrite,
   tableSink,
 } from "./postgres-sink.ts";
+import type { TableWrite } from "./table-write.ts";
 
 /** The options of `touch`. */
 export interface TouchOptions extends PostgresSinkOptions, ColumnOptions {

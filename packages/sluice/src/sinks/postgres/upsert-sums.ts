@@ -7,9 +7,9 @@ import {
   type PostgresSink,
   type PostgresSinkOptions,
   SINK_OPTIONS,
-  type TableWrite,
   tableSink,
 } from "./postgres-sink.ts";
+import type { TableWrite } from "./table-write.ts";
 
 /** The options of `upsertSums`. */
 export interface UpsertSumsOptions extends PostgresSinkOptions, ColumnOptions {

@@ -16,9 +16,9 @@ import {
   type PostgresSink,
   type PostgresSinkOptions,
   SINK_OPTIONS,
-  type TableWrite,
   tableSink,
 } from "./postgres-sink.ts";
+import type { TableWrite } from "./table-write.ts";
 
 /** The options of `writeLatest`. */
 export interface WriteLatestOptions extends PostgresSinkOptions, ColumnOptions {
