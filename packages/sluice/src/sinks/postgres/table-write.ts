@@ -48,14 +48,14 @@ export function columnsOf(row: Row, prefix: string): Row {
 
 /** Figures add up, lists follow each other. */
 export function addDetails(a: Details, b: Details): Details {
-  const sum: Record<string, Details[string]> = { ...a };
+  const sum = new Map(Object.entries(a));
   for (const [name, value] of Object.entries(b)) {
-    const before = sum[name];
-    if (typeof value === "number") sum[name] = Number(before ?? 0) + value;
-    else if (isList(value)) sum[name] = isList(before) ? [...before, ...value] : value;
-    else sum[name] = addDetails((before ?? {}) as Details, value);
+    const before = sum.get(name);
+    if (typeof value === "number") sum.set(name, Number(before ?? 0) + value);
+    else if (isList(value)) sum.set(name, isList(before) ? [...before, ...value] : value);
+    else sum.set(name, addDetails((before ?? {}) as Details, value));
   }
-  return sum;
+  return Object.fromEntries(sum);
 }
 
 const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
