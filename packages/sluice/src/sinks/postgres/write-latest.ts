@@ -121,14 +121,17 @@ export function writeLatest(
           : `SELECT place FROM ${name}`;
         const missing = `SELECT place FROM ${name}_batch EXCEPT SELECT place FROM ${name}_found`;
         const list = (query: string): string => `array_to_string(ARRAY(${query} ORDER BY 1), ',')`;
+        // Mostly every row changes, and there is nothing to look for.
+        const some = `(SELECT count(*) FROM ${name}) < (SELECT count(*) FROM ${name}_all)`;
+        const lookedFor = (query: string): string => `CASE WHEN ${some} THEN ${list(query)} END`;
         return {
-          stale: list(`SELECT place FROM ${name}_all EXCEPT (${changed} UNION (${missing}))`),
-          missing: list(missing),
+          stale: lookedFor(`SELECT place FROM ${name}_all EXCEPT (${changed} UNION (${missing}))`),
+          missing: inserts ? list(missing) : lookedFor(missing),
         };
       },
       read: ({ count, stale, missing }, { entries }): LatestDetails => {
         const keys = (places: unknown): (readonly string[])[] =>
-          places === ""
+          places === "" || places === null
             ? []
             : String(places)
                 .split(",")
