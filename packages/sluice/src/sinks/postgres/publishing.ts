@@ -19,9 +19,9 @@ export interface PublishingOptions<Batch> {
    *
    * **What it costs.** PostgreSQL serialises the commits of transactions that notify, over all databases
    * of a server, for as long as a commit takes. Measured on PostgreSQL 18 with 32 connections that write
-   * a row per transaction: 11,937 transactions per second became 2,702, and 1,153 with 50 idle listeners
-   * on other channels; where a commit waits 1 to 2 ms for its disk, all writers together are left with
-   * 500 to 1,000. Published after the commit they kept 7,769 of 8,330. `bench/publish.js` compares them.
+   * a row per transaction: 8,330 transactions per second became 2,274, and 1,153 with 50 idle listeners
+   * on other channels; published after the commit they stayed at 7,769. Where a commit waits 1 to 2 ms
+   * for its disk, all writers together are left with 500 to 1,000. `bench/publish.js` compares the ways.
    */
   readonly atomic?: boolean | undefined;
 }
