@@ -46,7 +46,7 @@ function microsOf(value: unknown): bigint | undefined {
   return BigInt(whole) * 1_000n + BigInt(Math.round((millis - whole) * 1_000));
 }
 
-/** Writes a version as any store reads it: ISO 8601 with six digits of a second, or digits. */
+/** Writes a version the way stores read it: ISO 8601 with six digits of a second, or digits. */
 export function writeVersion(type: VersionType, version: bigint): string {
   if (type === "number") return version.toString();
   const micros = (version - MIN_MICROS) % 1_000n; // the remainder of no negative number
