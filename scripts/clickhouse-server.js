@@ -2,24 +2,20 @@
  * Starts the ClickHouse server of tests, as Debian packages it: on free ports of the loopback
  * interface, with a data directory of its own.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { join } from "node:path";
 import { freePort } from "./free-port.js";
+import { findProgram, startProgram } from "./server-process.js";
 
-/** How long the server may take until it answers. */
-const START_MS = 30_000;
+const PROGRAM = "clickhouse-server";
 
 /**
  * Why the server cannot be started here, or undefined where it can.
  * @returns {string | undefined}
  */
 export function clickHouseServerMissing() {
-  if (findServer() !== undefined) return undefined;
+  if (findProgram(PROGRAM) !== undefined) return undefined;
   return "clickhouse-server is missing: apt-get install clickhouse-server";
 }
 
@@ -28,7 +24,7 @@ export function clickHouseServerMissing() {
  * @returns {Promise<{ url: string; stop: () => Promise<void> }>}
  */
 export async function startClickHouse() {
-  const program = findServer();
+  const program = findProgram(PROGRAM);
   if (program === undefined) throw new Error(clickHouseServerMissing());
   // A directory of its own user: the server refuses to run as another than owns its data.
   const base = await mkdtemp(join(tmpdir(), "sluice-clickhouse-"));
@@ -38,50 +34,18 @@ export async function startClickHouse() {
   await writeFile(config, serverConfig(base, httpPort, tcpPort));
   await writeFile(join(base, "users.xml"), USERS);
 
-  const server = spawn(program, [`--config-file=${config}`], {
-    cwd: base,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  /** @type {string[]} */
-  const output = [];
-  server.stdout.on("data", (text) => output.push(String(text)));
-  server.stderr.on("data", (text) => output.push(String(text)));
-  server.on("error", (error) => output.push(String(error)));
-  const ended = once(server, "close").catch(() => undefined);
-  const running = () =>
-    server.pid !== undefined && server.exitCode === null && server.signalCode === null;
-  const stop = async () => {
-    if (running()) server.kill("SIGTERM");
-    await ended;
-    await rm(base, { recursive: true, force: true });
-  };
-
   const url = `http://127.0.0.1:${httpPort}`;
-  for (const deadline = Date.now() + START_MS; !(await answers(url)); await sleep(20)) {
-    const late = Date.now() > deadline;
-    if (!late && running()) continue;
-    await stop();
-    const reason = late ? `it did not answer within ${START_MS} ms` : "it ended at once";
-    const end = output.join("").split("\n").slice(-20).join("\n");
-    throw new Error(`ClickHouse did not start: ${reason}\n${end}`);
-  }
-  return { url, stop };
-}
-
-/** The server's program, also where the system's folders are not on the path. */
-function findServer() {
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/bin"];
-  return folders
-    .filter((folder) => folder !== "")
-    .map((folder) => join(folder, "clickhouse-server"))
-    .find((program) => {
-      try {
-        accessSync(program, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
+  const remove = () => rm(base, { recursive: true, force: true });
+  try {
+    const stop = await startProgram(program, [`--config-file=${config}`], {
+      cwd: base,
+      answers: () => answers(url),
     });
+    return { url, stop: () => stop().then(remove) };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
 }
 
 /**
