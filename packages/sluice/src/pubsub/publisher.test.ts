@@ -105,10 +105,11 @@ describe("a publisher", () => {
   });
 
   it("drops the oldest where there are too many, and counts them", () => {
-    const { publisher } = setup({ maxBufferedEntries: 3, maxEntries: 3, maxDelayMs: 60_000 });
+    const { publisher } = setup({ maxBufferedEntries: 3, maxDelayMs: 60_000 });
     publisher.publish(["a", "b"]);
     publisher.publish(["c", "d"]);
     expect(publisher.stats()).toMatchObject({ accepted: 4, held: 3, dropped: 1 });
+    expect(() => setup({ maxEntries: 200_000 })).not.toThrow();
   });
 
   it("ends in time although publishing fails, and says what was not published", async () => {

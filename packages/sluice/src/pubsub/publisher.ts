@@ -7,7 +7,7 @@ import type { Stats } from "../core/books.ts";
 import { emitter } from "../core/emitter.ts";
 import { type BatcherOptions, given } from "../core/options.ts";
 import type { CloseReport, FlushStats } from "../core/reports.ts";
-import { invalidOption } from "../core/validate.ts";
+import { atMost, invalidOption } from "../core/validate.ts";
 import { distinct } from "../shapes/distinct.ts";
 import type { KeyedBatch } from "../shapes/keyed-batch.ts";
 import { packTexts } from "./payloads.ts";
@@ -83,6 +83,8 @@ export function createPublisher(pubsub: Pubsub, options: PublisherOptions): Publ
   };
   const batcher = createBatcher({
     ...DEFAULTS,
+    maxEntries: atMost(limits.maxBufferedEntries, DEFAULTS.maxEntries),
+    maxBufferedEntries: Math.max(DEFAULTS.maxBufferedEntries, limits.maxEntries ?? 0),
     ...given(limits),
     name,
     shape: distinct({ key: ["key"], maxKeyBytes: MAX_PAYLOAD_BYTES }),

@@ -269,6 +269,22 @@ describe("watchers", () => {
     expect(clock.timers).toBe(0);
   });
 
+  it("end by their signal also while nobody asks for the next view", async () => {
+    const { pubsub, closed, ready } = manualPubsub();
+    const { clock, watchers } = setup(pubsub);
+    const stop = new AbortController();
+    const views = watchers.watch("a", stop.signal);
+    const first = views.next();
+    await clock.settle();
+    ready();
+    await first; // it rests
+    stop.abort();
+    expect(closed.count).toBe(1);
+    expect(await views.next()).toEqual({ done: true, value: undefined });
+    expect(closed.count).toBe(1);
+    expect(clock.timers).toBe(0);
+  });
+
   it("end with the stream that is made of them", async () => {
     const { pubsub, closed, ready } = manualPubsub();
     const { clock, watchers } = setup(pubsub);

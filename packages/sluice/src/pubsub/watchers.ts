@@ -4,7 +4,7 @@
  */
 import type { Clock, Random } from "../clock.ts";
 import { race, within } from "../core/waits.ts";
-import { quote } from "../errors.ts";
+import { messageOf, quote } from "../errors.ts";
 import type { Pubsub, Subscription } from "./pubsub.ts";
 
 /** What watchers of one channel share. */
@@ -50,6 +50,8 @@ export class Watchers<View> {
   readonly #parts: WatcherParts<View>;
   readonly #watchers = new Map<string, Set<Watcher>>();
   #subscription: Subscription | undefined;
+  /** The subscription that is ready. */
+  #ready: Subscription | undefined;
   #closed = false;
 
   constructor(parts: WatcherParts<View>) {
@@ -88,13 +90,16 @@ export class Watchers<View> {
     if (this.#closed || signal?.aborted === true) return;
     const { clock, random, pollIntervalMs, readIntervalMs } = this.#parts;
     const ended = watcher.end.signal;
-    const onAbort = (): void => endOf(watcher);
+    const onAbort = (): void => {
+      endOf(watcher);
+      this.#leave(key, watcher); // at once, also where nobody waits for the next view
+    };
     const subscription = this.#enter(key, watcher);
     signal?.addEventListener("abort", onAbort);
     let state: string | undefined;
     let failures = 0;
     try {
-      await this.#pause(watcher, SUBSCRIBE_PATIENCE_MS, subscription.ready);
+      if (this.#ready !== subscription) await this.#pause(watcher, SUBSCRIBE_PATIENCE_MS);
       while (!ended.aborted) {
         watcher.changed = false;
         const readAt = clock.now();
@@ -127,6 +132,7 @@ export class Watchers<View> {
   close(): void {
     this.#closed = true;
     this.#each(endOf);
+    this.#watchers.clear();
     this.#subscription?.close();
     this.#subscription = undefined;
   }
@@ -159,8 +165,11 @@ export class Watchers<View> {
       },
       onGap: () => this.#each(look),
     });
-    // Those who did not wait for it may have missed something.
-    void subscription.ready.then(() => this.#each(look));
+    // Those who wait for it go on, and those who did not may have missed something.
+    void subscription.ready.then(() => {
+      this.#ready = subscription;
+      this.#each(look);
+    });
     return subscription;
   }
 
@@ -179,20 +188,20 @@ export class Watchers<View> {
         new Error(`reading ${quote(key)} took longer than ${READ_TIMEOUT_MS} ms`);
       return await within(clock, READ_TIMEOUT_MS, read(key, giveUp.signal), ended, late);
     } catch (error) {
-      if (!ended.aborted) warn(error);
+      if (!ended.aborted)
+        warn(new Error(`a watcher cannot read: ${messageOf(error)}`, { cause: error }));
     } finally {
       giveUp.abort();
     }
     return undefined;
   }
 
-  /** Waits until somebody wakes the watcher, `until` resolves, or time has passed. */
-  async #pause(watcher: Watcher, timeoutMs: number, until?: Promise<void>): Promise<void> {
+  /** Waits until somebody wakes the watcher, or time has passed. */
+  async #pause(watcher: Watcher, timeoutMs: number): Promise<void> {
     const woken = new Promise<void>((resolve) => {
       watcher.wake = resolve;
     });
-    const { clock } = this.#parts;
-    await race(clock, until === undefined ? woken : Promise.race([woken, until]), timeoutMs);
+    await race(this.#parts.clock, woken, timeoutMs);
   }
 }
 

@@ -28,11 +28,14 @@ export interface WriteLatestOptions extends PostgresSinkOptions, ColumnOptions {
   readonly onMissing?: "ignore" | "insert" | undefined;
 }
 
+/** Types of which equal values have one text. */
+const ONE_SPELLING: ReadonlySet<string> = new Set(["text", "varchar", "uuid"]);
+
 /** What became of the entries of a batch; keys are lists of their parts. */
 export type LatestDetails = {
   /** Rows that were written, inserted ones included. */
   readonly changed: number;
-  /** Keys whose row has a newer version and stayed as it was, or got one by another entry. */
+  /** Keys whose row has a newer version, or for which another entry of the batch stood. */
   readonly stale: readonly (readonly string[])[];
   /**
    * Keys without a row: passed over or, with `onMissing: "insert"`, inserted. There it is as the
@@ -50,7 +53,8 @@ export type LatestDetails = {
  * Columns are named like the fields unless `columns` says otherwise. They are text, the version
  * timestamptz or bigint, unless `types` says otherwise: say it for key columns that are not text, and
  * for a `timestamp`, which otherwise depends on the session's time zone. The version column keeps what
- * it is given, to the microsecond: not `timestamptz(3)`, where a newer version can look equal.
+ * it is given, to the microsecond: not `timestamptz(3)`, where a newer version can look equal. Key
+ * columns have no nondeterministic collation; `citext` does what those are for.
  * The `committed` event carries `LatestDetails`.
  *
  * @example
@@ -84,8 +88,11 @@ export function writeLatest(
         `(t.${version.name} <= ${incoming} OR t.${version.name} IS NULL)`;
       // Two texts may be one value of their type, as with uuid or citext: the newer of them counts.
       const one = key.map(({ alias }) => `a.${alias}`).join(", ");
-      // Locks are taken in the order of bytes, by every writer.
-      const order = key.map(({ alias }) => `b.${alias}::text COLLATE "C"`).join(", ");
+      // Locks are taken in one order by every writer: that of bytes, as everywhere, or that of the type
+      // where equal values may be spelled in two ways.
+      const order = key
+        .map(({ alias, type }) => `b.${alias}${ONE_SPELLING.has(type) ? '::text COLLATE "C"' : ""}`)
+        .join(", ");
       const ctes = [
         `${name}_all AS (SELECT * FROM ${unnestSql(all, first, "place")} WHERE ${gate})`,
         `${name}_batch AS (SELECT DISTINCT ON (${one}) a.* FROM ${name}_all AS a
@@ -125,7 +132,9 @@ export function writeLatest(
         const some = `(SELECT count(*) FROM ${name}) < (SELECT count(*) FROM ${name}_all)`;
         const lookedFor = (query: string): string => `CASE WHEN ${some} THEN ${list(query)} END`;
         return {
-          stale: lookedFor(`SELECT place FROM ${name}_all EXCEPT (${changed} UNION (${missing}))`),
+          stale: lookedFor(
+            `SELECT place FROM ${name}_all EXCEPT (${inserts ? changed : `${changed} UNION (${missing})`})`,
+          ),
           missing: inserts ? list(missing) : lookedFor(missing),
         };
       },
