@@ -1,5 +1,5 @@
 /** What a transaction pooler does to a session: prepared statements are gone, or not one's own. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import postgres from "postgres";
 import { createBatcher, sums } from "sluice";
 import { ledgerDdl, migrate, sumsDdl, upsertSums } from "sluice/postgres";
@@ -43,6 +43,7 @@ describePgbouncer("through pgbouncer, which lends its connections by the transac
       await eye.query(sumsDdl({ table: "usage", key: ["k"], sum: ["n"] }));
       await eye.query(ledgerDdl());
       const pooler = await startPgbouncer(url, { poolSize: 1 });
+      onTestFinished(() => pooler.stop());
       const warnings: unknown[] = [];
       // Each writer is new to the statement, which its predecessors have left on every connection.
       for (let writer = 0; writer < 6; writer += 1) {
@@ -61,7 +62,6 @@ describePgbouncer("through pgbouncer, which lends its connections by the transac
       expect(warnings.length).toBeLessThanOrEqual(6);
       for (const warning of warnings) expect(String(warning)).toMatch(/prepare: false/);
       if (connector === "pg") expect(warnings.length).toBeGreaterThan(0);
-      await pooler.stop();
       await eye.close();
     },
   );
