@@ -9,7 +9,7 @@ import {
   type AgentMetadataOptions,
   createAgentMetadataBatcher,
 } from "sluice/agent-metadata";
-import { migrate, postgresPubsub, publishing, writeLatest } from "sluice/postgres";
+import { ledgerDdl, migrate, postgresPubsub, publishing, writeLatest } from "sluice/postgres";
 import { createPublisher, localPubsub, packUuids, type Pubsub, unpackUuids } from "sluice/pubsub";
 import { type Database, databases, freshDatabase, openEye } from "./database.ts";
 
@@ -277,6 +277,56 @@ describe("notifications", () => {
     expect(report).toMatchObject({ items: 1, committed: 1 });
     expect(metadata.stats().published).toMatchObject({ accepted: 1, held: 0, committed: 0 });
     await close();
+  });
+});
+
+describe("privileges", () => {
+  it("that the guide names are enough: one role writes, another watches", async () => {
+    const url = await freshDatabase();
+    const eye = await openEye(url);
+    await eye.query(agentMetadataDdl());
+    await eye.query(ledgerDdl());
+    const suffix = randomUUID().slice(0, 8);
+    const as = async (role: string, ...grants: readonly string[]): Promise<pg.Pool> => {
+      const user = `${role}_${suffix}`;
+      await eye.query(`CREATE ROLE ${user} LOGIN PASSWORD 'secret'`);
+      for (const grant of grants) await eye.query(`GRANT ${grant} TO ${user}`);
+      const own = new URL(url);
+      own.username = user;
+      own.password = "secret";
+      return new pg.Pool({ connectionString: own.href });
+    };
+    const writer = await as(
+      "writer",
+      "SELECT, INSERT, UPDATE ON agent_metadata",
+      "SELECT, INSERT, UPDATE, DELETE ON sluice_ledger",
+    );
+    const reader = await as("reader", "SELECT ON agent_metadata");
+    const warnings: unknown[] = [];
+    const observe = (event: SluiceEvent): void => {
+      if (event.type === "warning" || event.type === "retried") warnings.push(event.error);
+    };
+    const metadata = createAgentMetadataBatcher(writer, {
+      onMissing: "insert",
+      pubsub: postgresPubsub(writer),
+      observe,
+    });
+    await metadata.add(A, [{ key: "load", value: "1" }]);
+    await metadata.close();
+    const { connectionString } = reader.options;
+    const pubsub = postgresPubsub(reader, {
+      listen: () => new pg.Client({ connectionString }),
+      observe,
+    });
+    const watching = createAgentMetadataBatcher(reader, { pubsub, observe });
+    const { value } = await watching.watch(A).next();
+    expect(value?.entries).toMatchObject([{ key: "load", value: "1" }]);
+    expect(metadata.stats()).toMatchObject({ committed: 1, notifications: 1 });
+    expect(warnings).toEqual([]);
+    await watching.close();
+    await pubsub.close();
+    await Promise.all([writer.end(), reader.end()]);
+    await eye.close();
   });
 });
 
