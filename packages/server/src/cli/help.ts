@@ -41,7 +41,8 @@ Databases:
                    afterwards. Where chDB is missing the access log is left out, and the demo
                    says so; \`npm install chdb\` adds it.
   Missing tables are created, existing counts and rows are added to. Nobody else may write to
-  these tables meanwhile, or the check will say so.
+  these tables meanwhile, or the check will say so. A database that goes away meanwhile is
+  waited for; Ctrl-C ends that, with exit code 1 where the check could not be made.
 
 Output:
   --json           one JSON object on standard output, everything else on standard error
