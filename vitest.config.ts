@@ -13,6 +13,9 @@ const alias = [
   { find: /^sluice\/client-stats$/, replacement: `${sources}/systems/client-stats.ts` },
   { find: /^sluice\/pubsub$/, replacement: `${sources}/pubsub/index.ts` },
   { find: /^sluice\/agent-metadata$/, replacement: `${sources}/systems/agent-metadata.ts` },
+  { find: /^sluice\/http$/, replacement: `${sources}/sinks/http/index.ts` },
+  { find: /^sluice\/lru-cache$/, replacement: `${sources}/coalescer/lru-cache.ts` },
+  { find: /^sluice\/statsig$/, replacement: `${sources}/systems/statsig.ts` },
   { find: /^sluice\/testing$/, replacement: `${sources}/testing/index.ts` },
 ];
 

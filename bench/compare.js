@@ -33,8 +33,24 @@ export async function compare(title, ours, theirs, goal) {
 
 /** @param {{ run: () => unknown, units?: number }} work */
 async function perUnit({ run, units = 1 }) {
+  if (run() instanceof Promise) return perUnitAwaited(run, units);
   const { p50 } = await measure(run, { min_cpu_time: 200e6, min_samples: 3, batch_samples: 1 });
   return p50 / units;
+}
+
+/**
+ * What mitata does, for work that has to be waited for.
+ * @param {() => unknown} run
+ * @param {number} units
+ */
+async function perUnitAwaited(run, units) {
+  const times = [];
+  for (const until = performance.now() + 300; performance.now() < until; ) {
+    const startedAt = performance.now();
+    await run();
+    times.push((performance.now() - startedAt) * 1e6);
+  }
+  return median(times) / units;
 }
 
 /** @param {readonly number[]} values */

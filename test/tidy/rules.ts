@@ -32,6 +32,11 @@ const NODE_MODULES_ALLOWED: ReadonlySet<string> = new Set([
   "node:util",
 ]);
 
+/** The packages that a file is there to wrap: optional peers, which the application installs. */
+const PEERS: ReadonlyMap<string, string> = new Map([
+  [`${LIBRARY}coalescer/lru-cache.ts`, "lru-cache"],
+]);
+
 const isCode = (path: string): boolean => /\.[cm]?[jt]s$/.test(path);
 const isTest = (path: string): boolean => path.endsWith(".test.ts");
 const isSource = (path: string): boolean =>
@@ -148,13 +153,14 @@ export const importDirection: Rule = (files) =>
         ),
     );
 
-/** The library depends on nothing: of Node it takes five modules, of npm none. */
+/** The library depends on nothing: of Node it takes five modules, of npm optional peers, each in a file. */
 export const libraryDependencies: Rule = (files) =>
   files
     .filter(({ path }) => isLibrarySource(path))
     .flatMap((file) =>
       importsOf(file)
         .filter(({ specifier }) => !isRelative(specifier) && !NODE_MODULES_ALLOWED.has(specifier))
+        .filter(({ specifier }) => PEERS.get(file.path) !== specifier)
         .filter(
           ({ specifier }) =>
             !(specifier.startsWith("node:") && file.path.startsWith(`${LIBRARY}testing/`)),

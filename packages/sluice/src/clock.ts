@@ -35,6 +35,17 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * The end of the current tick: after every promise job that is queued, and those that they queue. A
+ * tick callback runs before the promise jobs if it is asked for outside of one, hence the first wait.
+ */
+export async function endOfTick(): Promise<void> {
+  await Promise.resolve();
+  await new Promise<void>((resolve) => {
+    process.nextTick(resolve);
+  });
+}
+
 /** Real chance. */
 export const systemRandom: Random = () => Math.random();
 

@@ -8,8 +8,11 @@ import type { Size } from "./shapes/shape.ts";
 /** What made a batch leave: it was full, it was due, or somebody asked. */
 export type FlushReason = "entries" | "bytes" | "delay" | "flush" | "close";
 
-/** Why items were dropped: an overflow policy, or a `close()` that ran out of time. */
-export type DropReason = "drop-newest" | "drop-oldest" | "close";
+/**
+ * Why items were dropped: an overflow policy, a `close()` that ran out of time, or, of questions, that
+ * nobody waits for the answer any more.
+ */
+export type DropReason = "drop-newest" | "drop-oldest" | "close" | "withdrawn";
 
 /** One event of the batcher `name`. Sizes are in items, entries and bytes; times in milliseconds. */
 export type SluiceEvent = { readonly name: string } & (

@@ -2,6 +2,18 @@
  * Sluice lands many small writes as a few large ones, exactly once.
  */
 export { type Clock, type Random, systemClock, systemRandom, type Timer } from "./clock.ts";
+export type { Answers } from "./coalescer/answers.ts";
+export type { AnswerCache, CacheStats, MakeCache } from "./coalescer/cache.ts";
+export {
+  type Coalescer,
+  type CoalescerCloseOptions,
+  type CoalescerCloseReport,
+  type CoalescerStats,
+  createCoalescer,
+} from "./coalescer/coalescer.ts";
+export { canonicalJson } from "./coalescer/canonical-json.ts";
+export type { CallKey } from "./coalescer/key.ts";
+export type { CallContext, CoalescerOptions } from "./coalescer/options.ts";
 export {
   type Batcher,
   type CloseOptions,
@@ -30,6 +42,7 @@ export {
   undecided,
 } from "./errors.ts";
 export type { DropReason, FlushReason, Observe, SluiceEvent } from "./events.ts";
+export { type CallsOptions, calls } from "./shapes/calls.ts";
 export {
   type ComposedBatch,
   type ComposedEntry,

@@ -12,7 +12,7 @@ export interface Stats {
   readonly committed: number;
   /** Items that were handed to `deadLetter` because they will never land. */
   readonly deadLettered: number;
-  /** Items dropped by an overflow policy or by a `close()` that ran out of time; certainly not applied. */
+  /** Items dropped, see `DropReason`; certainly not applied. */
   readonly dropped: number;
   /** Items whose delivery ended without an answer: applied or not. */
   readonly unknown: number;
@@ -74,19 +74,19 @@ export function openBooks(): Books {
     statements: 0,
     duplicates: 0,
     lastError: undefined,
-    droppedByReason: { "drop-newest": 0, "drop-oldest": 0, close: 0 },
+    droppedByReason: { "drop-newest": 0, "drop-oldest": 0, close: 0, withdrawn: 0 },
   };
 }
 
 /** The accounts at this instant: what was counted, and what the holders hold. */
 export function balance(
   { lastError, droppedByReason, ...counted }: Books,
-  holders: readonly {
+  holders: Iterable<{
     readonly heldItems: number;
     readonly heldEntries: number;
     readonly heldBytes: number;
     readonly oldestAt: number | undefined;
-  }[],
+  }>,
   { now, ...state }: { readonly now: number } & Pick<Stats, "waiting" | "circuit">,
 ): Stats {
   let [held, heldEntries, heldBytes, oldestAt] = [0, 0, 0, now];

@@ -1,18 +1,39 @@
 import type { Clock, Random } from "../clock.ts";
 import type { UnnamedEvent } from "../events.ts";
 import type { Settings } from "./options.ts";
+import { sleep } from "./waits.ts";
 
 /**
  * An exponential pause with full jitter: anything up to min(cap, base · 2^(failures - 1)), and at
  * least 1 ms, so that no chance can make a failing sink be called without end.
  */
-export function backoffMs(failures: number, retry: Settings["retry"], random: Random): number {
+export function backoffMs(
+  failures: number,
+  retry: Pick<Settings["retry"], "baseDelayMs" | "maxDelayMs">,
+  random: Random,
+): number {
   const most = Math.min(retry.maxDelayMs, retry.baseDelayMs * 2 ** (failures - 1));
   return Math.max(1, random() * most);
 }
 
 /** Leave to attempt: freely, or as the one probe of an open circuit. */
 export type Leave = "free" | "probe";
+
+/** Says when a batch may be attempted. */
+export interface Gate {
+  /**
+   * Waits for leave to attempt. Resolves with none when `deadline` (on the clock) passes or `signal`
+   * aborts first. Whoever is let through must report back: succeeded, failed or withdrawn.
+   */
+  admit(deadline: number, signal: AbortSignal): Promise<Leave | undefined>;
+  /** Waits `delayMs`, or until `signal` aborts. */
+  wait(delayMs: number, signal: AbortSignal): Promise<void>;
+  /** The store answered, be it with a rejection. */
+  succeeded(leave: Leave): void;
+  failed(leave: Leave, error: unknown): void;
+  /** An attempt ended without telling anything about the store. */
+  withdrawn(leave: Leave): void;
+}
 
 /**
  * Keeps an outage from costing the store anything: after `circuitAfter` failures in a row, over all
@@ -21,7 +42,7 @@ export type Leave = "free" | "probe";
  *     closed ──failures ≥ circuitAfter──► open ──pause over──► one probe ──success──► closed
  *                                          ▲──────────────failure────────┘
  */
-export class Circuit {
+export class Circuit implements Gate {
   #failures = 0;
   #openUntil = 0;
   #probing = false;
@@ -47,10 +68,6 @@ export class Circuit {
     return this.#failures >= this.#retry().circuitAfter;
   }
 
-  /**
-   * Waits for leave to attempt. Resolves with none when `deadline` (on the clock) passes or `signal`
-   * aborts first. Whoever is let through must report back: succeeded, failed or withdrawn.
-   */
   async admit(deadline: number, signal: AbortSignal): Promise<Leave | undefined> {
     for (;;) {
       const now = this.#clock.now();
@@ -61,16 +78,14 @@ export class Circuit {
         return "probe";
       }
       const until = this.#probing ? deadline : Math.min(deadline, this.#openUntil);
-      await this.#pause(until - now, signal);
+      await sleep(this.#clock, until - now, signal, this.#wakers);
     }
   }
 
-  /** Waits `delayMs`, or until `signal` aborts. */
   async wait(delayMs: number, signal: AbortSignal): Promise<void> {
-    if (delayMs > 0 && !signal.aborted) await this.#pause(delayMs, signal, false);
+    await sleep(this.#clock, delayMs, signal);
   }
 
-  /** The store answered, be it with a rejection. */
   succeeded(leave: Leave): void {
     const wasOpen = this.open;
     this.#failures = 0;
@@ -91,7 +106,6 @@ export class Circuit {
     this.#wake();
   }
 
-  /** An attempt ended without telling anything about the store. */
   withdrawn(leave: Leave): void {
     if (leave === "probe") this.#probing = false;
     this.#wake();
@@ -99,19 +113,5 @@ export class Circuit {
 
   #wake(): void {
     for (const wake of Array.from(this.#wakers)) wake();
-  }
-
-  async #pause(delayMs: number, signal: AbortSignal, wakeable = true): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        this.#clock.cancel(timer);
-        this.#wakers.delete(done);
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = delayMs === Infinity ? undefined : this.#clock.schedule(done, delayMs);
-      if (wakeable) this.#wakers.add(done);
-      signal.addEventListener("abort", done);
-    });
   }
 }

@@ -1,11 +1,11 @@
 import type { Clock, Random } from "../clock.ts";
 import { isSluiceError, SluiceError } from "../errors.ts";
-import type { UnnamedEvent } from "../events.ts";
+import type { DropReason, UnnamedEvent } from "../events.ts";
 import type { Shape, Size } from "../shapes/shape.ts";
 import type { BatchId, RejectedEntry, Sink, WriteResult } from "../sinks/sink.ts";
 import { bisect } from "./bisect.ts";
 import type { Books } from "./books.ts";
-import { backoffMs, type Circuit } from "./circuit.ts";
+import { backoffMs, type Gate } from "./circuit.ts";
 import type { DeadLetter, Settings } from "./options.ts";
 import { readResult } from "./results.ts";
 import { failure, type Outcome, type Settlement, type Shortfall } from "./settlement.ts";
@@ -20,7 +20,6 @@ export interface DeliveryParts<Batch, Entry> {
   readonly sink: Sink<Batch>;
   readonly clock: Clock;
   readonly random: Random;
-  readonly circuit: Circuit;
   readonly books: Books;
   readonly settings: () => Settings;
   readonly emit: (event: UnnamedEvent) => void;
@@ -31,8 +30,13 @@ export interface DeliveryParts<Batch, Entry> {
 export interface Flight<Batch> {
   readonly batch: Batch;
   readonly id: BatchId;
+  readonly gate: Gate;
+  /** When its time began, on the clock: deliveryTimeoutMs counts from here. */
+  readonly startedAt: number;
   /** Ends the delivery at once: what is open becomes unknown or abandoned. */
   readonly abort: AbortSignal;
+  /** Why what is abandoned is dropped. */
+  readonly dropReason: () => DropReason;
   /** Called as items pass from held to an outcome. */
   readonly release: (items: number) => void;
   /** What is still held, as far as items go. */
@@ -46,7 +50,6 @@ interface Part<Batch> {
   readonly id: BatchId;
   readonly from: number;
   readonly attempts: number;
-  readonly startedAt: number;
   readonly flight: Flight<Batch>;
 }
 
@@ -105,23 +108,21 @@ export class Delivery<Batch, Entry> {
     flight: Flight<Batch>,
     settlement: { committed: number; attempts: number; readonly shortfalls: Shortfall<Batch>[] },
   ): Promise<void> {
-    const { batch, id, abort } = flight;
-    const { shape, clock, settings, emit } = this.#parts;
-    const startedAt = clock.now();
-    const deadline = startedAt + settings().deliveryTimeoutMs;
+    const { batch, id } = flight;
+    const { shape, emit } = this.#parts;
 
     // Answers with the cause when the piece is to be halved. Never after an attempt that may have been
     // applied: its halves have ids of their own, and would land beside what landed then.
     const settle = async (piece: Batch, pieceId: BatchId, from: number, before: number) => {
       const tries = { count: before };
-      const verdict = await this.#write(piece, pieceId, deadline, abort, tries);
+      const verdict = await this.#write(flight, piece, pieceId, tries);
       const attempts = tries.count;
       settlement.attempts += attempts - before;
       const size = shape.size(piece);
       if (verdict.kind === "rejected" && !verdict.ambiguous && !verdict.whole && size.entries > 1) {
         return { cause: verdict.error, attempts };
       }
-      const part = { batch: piece, size, id: pieceId, from, attempts, startedAt, flight };
+      const part = { batch: piece, size, id: pieceId, from, attempts, flight };
       const shortfalls =
         verdict.kind === "applied"
           ? await this.#applied(part, verdict.result)
@@ -149,21 +150,21 @@ export class Delivery<Batch, Entry> {
 
   /** Attempts until the store answers for good, time runs out, or `abort` fires. */
   async #write(
+    { gate, startedAt, abort }: Flight<Batch>,
     part: Batch,
     id: BatchId,
-    deadline: number,
-    abort: AbortSignal,
     tries: { count: number },
   ): Promise<Verdict> {
-    const { clock, circuit, books, random, settings, emit } = this.#parts;
+    const { clock, sink, books, random, settings, emit } = this.#parts;
+    const deadline = startedAt + settings().deliveryTimeoutMs;
     let ambiguous = false;
     // Why the batch failed, if it never gets to an attempt of its own.
     let error = books.lastError;
     for (let attempt = 1; ; attempt += 1) {
-      const leave = await circuit.admit(deadline, abort);
+      const leave = await gate.admit(deadline, abort);
       if (leave === undefined) break;
       if (abort.aborted) {
-        circuit.withdrawn(leave); // between the leave and its use
+        gate.withdrawn(leave); // between the leave and its use
         break;
       }
       tries.count += 1;
@@ -171,20 +172,20 @@ export class Delivery<Batch, Entry> {
       if (attempt > 1) books.retries += 1;
       const answer = await this.#attempt(part, id, attempt, deadline, abort);
       if (answer.kind === "answered") {
-        circuit.succeeded(leave);
+        gate.succeeded(leave);
         books.lastError = undefined;
         return { kind: "applied", result: answer.result };
       }
       if (answer.kind === "aborted") {
-        circuit.withdrawn(leave);
-        ambiguous = true;
+        gate.withdrawn(leave);
+        ambiguous = sink.reads !== true;
         break;
       }
       error = answer.error;
       books.lastError = error;
       const known = isSluiceError(error) ? error : undefined;
       if (known?.disposition === "rejected") {
-        circuit.succeeded(leave);
+        gate.succeeded(leave);
         return {
           kind: "rejected",
           error: known.cause ?? known,
@@ -193,20 +194,23 @@ export class Delivery<Batch, Entry> {
         };
       }
       if (known?.disposition === "unknown") {
-        circuit.succeeded(leave);
+        gate.succeeded(leave);
         return { kind: "unknown", error: known.cause ?? known };
       }
-      circuit.failed(leave, error);
-      const mayHaveApplied = known?.disposition !== "usage" && (known?.ambiguous ?? true);
+      gate.failed(leave, error);
+      const mayHaveApplied =
+        sink.reads !== true && known?.disposition !== "usage" && (known?.ambiguous ?? true);
       ambiguous ||= mayHaveApplied;
-      const pause = backoffMs(attempt, settings().retry, random);
+      const { retry } = settings();
+      if (attempt >= retry.maxAttempts) break;
+      const pause = backoffMs(attempt, retry, random);
       const asked = known?.retryAfterMs ?? 0;
       const delayMs = Number.isFinite(asked)
         ? Math.max(pause, Math.min(asked, MAX_RETRY_AFTER_MS))
         : pause;
       if (clock.now() + delayMs >= deadline) break;
       emit({ type: "retried", id, attempt, delayMs, ambiguous: mayHaveApplied, error });
-      await circuit.wait(delayMs, abort);
+      await gate.wait(delayMs, abort);
     }
     if (ambiguous) return { kind: "unknown", error };
     return { kind: abort.aborted ? "abandoned" : "expired", error };
@@ -280,7 +284,7 @@ export class Delivery<Batch, Entry> {
     if (facts.duplicate) books.duplicates += 1;
     part.flight.release(items);
     const { id, attempts } = part;
-    const durationMs = clock.now() - part.startedAt;
+    const durationMs = clock.now() - part.flight.startedAt;
     const landed = { items, entries: size.entries - refused.length, bytes: size.bytes };
     emit({ type: "committed", id, attempts, durationMs, ...facts, ...landed });
     return this.#bury(part, "rejected", refused);
@@ -292,17 +296,18 @@ export class Delivery<Batch, Entry> {
     cause: unknown,
   ): Promise<readonly Shortfall<Batch>[]> {
     const { books, emit } = this.#parts;
-    const { id, attempts, batch, from, size } = part;
+    const { id, attempts, batch, from, size, flight } = part;
     if (outcome === "rejected" || outcome === "expired") {
       const all = Array.from({ length: size.entries }, (_, index) => ({ index, cause }));
       return this.#bury(part, outcome, all);
     }
+    const reason = flight.dropReason();
     if (outcome === "unknown") books.unknown += size.items;
-    else books.droppedByReason.close += size.items;
-    part.flight.release(size.items);
+    else books.droppedByReason[reason] += size.items;
+    flight.release(size.items);
     if (outcome === "unknown")
       emit({ type: "unknown", id, attempts, error: cause, batch, ...size });
-    else emit({ type: "dropped", reason: "close", ...size });
+    else emit({ type: "dropped", reason, ...size });
     return [{ outcome, from, size, error: failure(outcome, id, attempts, cause), part: batch }];
   }
 

@@ -10,6 +10,7 @@ import { Delivery } from "./delivery.ts";
 import { detached } from "./detached.ts";
 import { emitter } from "./emitter.ts";
 import { Lane } from "./lane.ts";
+import { type Lanes, lanesOf, type MakeLane } from "./lanes.ts";
 import {
   type BatcherOptions,
   type Limits,
@@ -22,34 +23,33 @@ import {
 import { callOptions, checkTimeout, invalidOption } from "./validate.ts";
 import {
   type CloseReport,
-  describeShortfall,
+  closeIncomplete,
+  closeReport,
   type FlushStats,
   flushIncomplete,
   type Receipt,
   sumLandings,
-  undelivered,
 } from "./reports.ts";
 import { Room } from "./room.ts";
 import type { Landing } from "./segment.ts";
 import { race, receipt } from "./waits.ts";
-
-type Taken<Item, Batch> = (lane: Lane<Item, Batch>) => void;
 
 /** The engine behind `createBatcher`: admission, the books, and the lanes that share them. */
 export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   readonly name: string;
   readonly #parts: Parts<Item, Batch, Entry>;
   readonly #books: Books = openBooks();
-  readonly #lanes: readonly [Lane<Item, Batch>, ...Lane<Item, Batch>[]];
+  readonly #lanes: Lanes<Item, Batch>;
   readonly #admission = new Admission<Item>();
   readonly #room: Room;
   readonly #circuit: Circuit;
   readonly #emit: (event: UnnamedEvent) => void;
   #limits: Limits;
   #settings: Settings;
-  #nextLane = 0;
   /** The accumulator that measured last. */
-  #measured: Accumulator<Item, Batch>;
+  #measured: Accumulator<Item, Batch> | undefined;
+  /** Everything gathered has been told to leave, and nothing has come since. */
+  #hurried = false;
   #closing: Promise<CloseReport<Batch>> | undefined;
 
   constructor(options: BatcherOptions<Item, Batch, Entry>) {
@@ -65,29 +65,31 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     sink.check?.(shape.accumulator().seal(0).batch);
     this.#circuit = new Circuit(clock, random, () => this.#settings.retry, emit);
     const shared = { clock, random, books: this.#books, settings, emit };
-    const sending = { ...shared, shape, sink, circuit: this.#circuit, deadLetter };
-    const delivery = new Delivery<Batch, Entry>(sending);
+    const delivery = new Delivery<Batch, Entry>({ ...shared, shape, sink, deadLetter });
     const [run, releases] = [uniqueId(), sink.releases === true];
     const onRoom = this.#onRoom.bind(this);
-    const lane = (index: number): Lane<Item, Batch> => {
+    const make: MakeLane<Item, Batch> = (index, call) => {
       const writer = `${parts.name}:${run}:${index}`;
-      return new Lane(shape, { ...shared, writer, delivery, releases, onRoom });
+      const gate = call?.turn ?? this.#circuit;
+      return new Lane(shape, { ...shared, writer, delivery, gate, call, releases, onRoom });
     };
-    const others = Array.from({ length: parts.lanes - 1 }, (_, index) => lane(index + 1));
-    this.#lanes = [lane(0), ...others];
+    this.#lanes = lanesOf(shape, parts.lanes, shared, make);
     this.#room = new Room(parts.name, this.#lanes, settings);
-    this.#measured = this.#lanes[0].accumulator;
+  }
+
+  /** Takes the item in if it can at once, and says where. Throws when the item can never be. */
+  offer(item: Item): Lane<Item, Batch> | undefined {
+    this.#refuseWhenClosed();
+    return this.#offer(item);
   }
 
   tryAdd(item: Item): boolean {
-    this.#refuseWhenClosed();
-    return this.#offer(item) || this.#overflow(item) === "taken";
+    return this.offer(item) !== undefined || this.#overflow(item) === "taken";
   }
 
   async add(item: Item, options?: WaitOptions): Promise<void> {
     const { signal } = callOptions("add", options, ["signal"]);
-    const fate = await this.#enter(item, signal);
-    if (fate === "refused") throw this.#full();
+    await this.enter(item, signal);
   }
 
   async addMany(items: Iterable<Item> | AsyncIterable<Item>, options?: WaitOptions): Promise<void> {
@@ -110,12 +112,11 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   async deliver(item: Item, options?: WaitOptions): Promise<Receipt> {
     const { signal } = callOptions("deliver", options, ["signal"]);
     const landings: Promise<Receipt>[] = [];
-    const fate = await this.#enter(item, signal, (lane) => {
+    await this.enter(item, signal, (lane) => {
       const landing = receipt(lane, signal);
       landing.catch(() => undefined); // the caller sees it below, a tick later
       landings.push(landing);
     });
-    if (fate === "refused") throw this.#full();
     const [landing] = landings;
     if (landing === undefined) throw droppedError("the buffer was full");
     return landing;
@@ -174,39 +175,33 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const report = await this.close();
-    const { items, committed, rejected, unknown, abandoned } = report;
-    if (committed === items) return;
-    const figures = { items, committed, deadLettered: rejected, dropped: abandoned, unknown };
-    throw new SluiceError(
-      "SLUICE_ERR_CLOSE_INCOMPLETE",
-      `${this.name}: ${describeShortfall(figures)}`,
-      { cause: this.#books.lastError, report },
-    );
+    if (report.committed === report.items) return;
+    throw closeIncomplete(this.name, report, this.#books.lastError);
   }
 
   /** Takes the item in if it needs no room or there is some; `first` in the line of those who wait. */
-  #offer(item: Item, taken?: Taken<Item, Batch>, first = false): boolean {
-    const lane = this.#laneOf(item);
+  #offer(item: Item, first = false): Lane<Item, Batch> | undefined {
+    const lane = this.#lanes.of(item);
     const { accumulator } = lane;
     if (accumulator.absorb?.(item) === true) {
       this.#books.accepted += 1;
-      taken?.(lane);
-      return true;
+      return lane;
     }
     accumulator.measure(item);
     if (accumulator.addsEntries > 0) {
       this.#measured = accumulator;
       if (!this.#room.has(accumulator) || (!first && this.#admission.waiting > 0)) {
+        lane.spare();
         this.#room.refuseTooLarge(accumulator);
-        return false;
+        return undefined;
       }
     }
     this.#room.take(accumulator); // for what is new, and for what makes held entries longer
     lane.extend();
     this.#books.accepted += accumulator.addsItems;
     accumulator.fold();
-    taken?.(lane);
-    return true;
+    this.#hurried = false;
+    return lane;
   }
 
   /** Counts what it adds as it goes, and makes no promise where there is room. */
@@ -218,38 +213,52 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     for (const item of items) {
       signal?.throwIfAborted();
       this.#refuseWhenClosed();
-      const fate = this.#offer(item) || (await this.#enter(item, signal));
-      if (fate === "refused") throw this.#full();
+      if (this.#offer(item) === undefined) await this.enter(item, signal);
       report.accepted += 1;
     }
   }
 
-  async #enter(
+  /** Takes the item in, or drops it, as `overflow` says; `taken` hears at once where it went. */
+  async enter(
     item: Item,
     signal: AbortSignal | undefined,
-    taken?: Taken<Item, Batch>,
-  ): Promise<"taken" | "dropped" | "refused"> {
+    taken?: (lane: Lane<Item, Batch>) => void,
+  ): Promise<void> {
     signal?.throwIfAborted();
     this.#refuseWhenClosed();
-    if (this.#offer(item, taken)) return "taken";
-    if (this.#settings.overflow !== "wait") return this.#overflow(item, taken);
-    const room = this.#admission.wait(item, (queued) => this.#offer(queued, taken, true), signal);
+    const take = (candidate: Item, first: boolean): boolean => {
+      const lane = this.#offer(candidate, first);
+      if (lane !== undefined) taken?.(lane);
+      return lane !== undefined;
+    };
+    if (take(item, false)) return;
+    if (this.#settings.overflow !== "wait") {
+      if (this.#overflow(item, taken) === "refused") throw this.#full();
+      return;
+    }
+    const room = this.#admission.wait(item, (queued) => take(queued, true), signal);
     this.#hurry();
     this.#emit({ type: "blocked", waiting: this.#admission.waiting });
     await room;
-    return "taken";
   }
 
   /** Applies the overflow policy to the item measured last, for which there is no room. */
-  #overflow(item: Item, taken?: Taken<Item, Batch>): "taken" | "dropped" | "refused" {
+  #overflow(
+    item: Item,
+    taken?: (lane: Lane<Item, Batch>) => void,
+  ): "taken" | "dropped" | "refused" {
     const { overflow } = this.#settings;
+    const measured = this.#measured ?? { addsItems: 1, addsEntries: 1, addsBytes: 0 };
+    const { addsItems: items, addsEntries: entries, addsBytes: bytes } = measured;
     this.#hurry(true);
-    if (overflow === "drop-oldest" && this.#room.wouldHave(this.#measured)) {
+    if (overflow === "drop-oldest" && this.#room.wouldHave(measured)) {
       while (this.#dropOldest()) {
-        if (this.#offer(item, taken, true)) return "taken";
+        const lane = this.#offer(item, true);
+        if (lane === undefined) continue;
+        taken?.(lane);
+        return "taken";
       }
     }
-    const { addsItems: items, addsEntries: entries, addsBytes: bytes } = this.#measured;
     if (overflow === "wait" || overflow === "reject") {
       this.#books.refused += items;
       this.#emit({ type: "refused", items });
@@ -263,35 +272,35 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   }
 
   #dropOldest(): boolean {
-    const oldest = this.#lanes.reduce((a, b) =>
-      (b.oldestAt ?? Infinity) < (a.oldestAt ?? Infinity) ? b : a,
-    );
-    return oldest.dropOldest(() => droppedError("newer items needed its room"));
+    let oldest: Lane<Item, Batch> | undefined;
+    for (const lane of this.#lanes) {
+      if ((lane.oldestAt ?? Infinity) < (oldest?.oldestAt ?? Infinity)) oldest = lane;
+    }
+    this.#room.forget();
+    const error = (): SluiceError => droppedError("newer items needed its room");
+    return oldest?.dropOldest("drop-oldest", error) ?? false;
   }
 
   #onRoom(): void {
+    this.#room.forget();
     this.#admission.admit();
     if (this.#admission.waiting > 0) this.#hurry();
   }
 
   /** There is no room: nothing that is gathered may rest until it is due, least of all in idle lanes. */
   #hurry(idleOnly = false): void {
+    if (this.#hurried) return;
+    this.#hurried = !idleOnly;
+    const lanes = Array.from(this.#lanes);
     const { maxBufferedEntries } = this.#settings;
-    const full = this.#lanes.reduce((n, lane) => n + lane.heldEntries, 0) >= maxBufferedEntries;
-    for (const lane of this.#lanes) {
+    const full = lanes.reduce((n, lane) => n + lane.heldEntries, 0) >= maxBufferedEntries;
+    for (const lane of lanes) {
       if (lane.idle || !idleOnly) lane.hurry(full ? "entries" : "bytes");
     }
   }
 
-  #laneOf(item: Item): Lane<Item, Batch> {
-    const first = this.#lanes[0];
-    if (this.#lanes.length === 1) return first;
-    const partition = this.#parts.shape.partition(item) ?? this.#nextLane++;
-    return this.#lanes[partition % this.#lanes.length] ?? first;
-  }
-
   #flushLanes(reason: "flush" | "close"): Promise<Landing<Batch>>[] {
-    return this.#lanes.flatMap((lane) => lane.flush(reason));
+    return Array.from(this.#lanes).flatMap((lane) => lane.flush(reason));
   }
 
   async #close(timeoutMs: number): Promise<CloseReport<Batch>> {
@@ -306,19 +315,9 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
       });
     }
     const landings = await drained;
-    const { items, committed, deadLettered, abandoned, unknown } = sumLandings(landings);
     const durationMs = clock.now() - startedAt;
     this.#emit({ type: "closed", durationMs });
-    return {
-      items,
-      committed,
-      rejected: deadLettered,
-      unknown,
-      abandoned,
-      durationMs,
-      undelivered: undelivered(landings),
-      stats: this.stats(),
-    };
+    return closeReport(landings, durationMs, this.stats());
   }
 
   #refuseWhenClosed(): void {

@@ -1,13 +1,14 @@
-import type { Clock, Random, Timer } from "../clock.ts";
+import { type Clock, endOfTick, type Random, type Timer } from "../clock.ts";
 import { SluiceError } from "../errors.ts";
-import type { FlushReason, UnnamedEvent } from "../events.ts";
+import type { DropReason, FlushReason, UnnamedEvent } from "../events.ts";
 import type { Accumulator, Sealed, Shape, Size } from "../shapes/shape.ts";
 import type { Books } from "./books.ts";
+import type { Gate } from "./circuit.ts";
 import type { Delivery } from "./delivery.ts";
 import { detached } from "./detached.ts";
 import type { Settings } from "./options.ts";
-import { type Claim, type Landing, type Segment, segmentOf } from "./segment.ts";
-import type { Settlement, Shortfall } from "./settlement.ts";
+import { type Claim, type Landing, type Segment, segmentOf, settle } from "./segment.ts";
+import type { Turn } from "./slots.ts";
 
 /** What a lane needs of its batcher. */
 export interface LaneParts<Batch> {
@@ -16,12 +17,25 @@ export interface LaneParts<Batch> {
   readonly random: Random;
   readonly books: Books;
   readonly delivery: Pick<Delivery<Batch, unknown>, "deliver">;
+  readonly gate: Gate;
+  /** Of a lane that lives for one batch of its group. */
+  readonly call?: LaneOfGroup | undefined;
   /** Whether the sink lets go of a batch that it has taken. */
   readonly releases: boolean;
   readonly settings: () => Settings;
   readonly emit: (event: UnnamedEvent) => void;
   /** Room was freed. */
   readonly onRoom: () => void;
+}
+
+/** What a lane needs that gathers the next batch of a group, and ends when it has landed. */
+export interface LaneOfGroup {
+  /** Its slot: it gathers until it holds one. */
+  readonly turn: Turn;
+  /** Whether the group has nothing else under way. */
+  alone(): boolean;
+  /** It is empty. */
+  ended(): void;
 }
 
 /** A strictly serial path to the sink: one accumulator, one loop, at most one batch in flight. */
@@ -35,6 +49,7 @@ export class Lane<Item, Batch> {
   #timer: Timer;
   #nextOrdinal = 0;
   #seq = 0;
+  #dropReason: DropReason = "close";
 
   constructor(shape: Shape<Item, Batch>, parts: LaneParts<Batch>) {
     this.accumulator = shape.accumulator();
@@ -56,6 +71,12 @@ export class Lane<Item, Batch> {
 
   get heldBytes(): number {
     return this.accumulator.bytes + (this.#inFlight?.bytes ?? 0);
+  }
+
+  /** Whether a batch is gathering that something may still join. */
+  get gathers(): boolean {
+    const open = this.#segments[this.#segments.length - 1];
+    return open !== undefined && open.reason === undefined;
   }
 
   /** When the oldest gathered item came, on the clock; `undefined` when nothing is gathered. */
@@ -81,6 +102,17 @@ export class Lane<Item, Batch> {
     if (open !== undefined) this.#close(open, reason);
   }
 
+  /** Nothing came. */
+  spare(): void {
+    if (!this.#running && this.#segments.length === 0) this.#parts.call?.ended();
+  }
+
+  /** What is gathered is due, and gathers on until it can leave. */
+  expedite(): void {
+    for (const segment of this.#segments) segment.patience = 0;
+    if (this.#segments.length > 0) this.#wake();
+  }
+
   /** Lets everything gathered leave, and tells what becomes of it and of what is in flight. */
   flush(reason: FlushReason): Promise<Landing<Batch>>[] {
     this.hurry(reason);
@@ -97,12 +129,17 @@ export class Lane<Item, Batch> {
     });
   }
 
+  /** Tells what becomes of the batch that gathers. */
+  watch(watcher: (landing: Landing<Batch>) => void): void {
+    this.#segments[this.#segments.length - 1]?.watchers.push(watcher);
+  }
+
   /** Forgets the oldest entry that is not sealed. False when there is none. */
-  dropOldest(error: () => SluiceError): boolean {
+  dropOldest(reason: DropReason, error: () => SluiceError): boolean {
     const segment = this.#segments[0];
     if (segment === undefined) return false;
     const size = this.accumulator.dropOldest();
-    this.#parts.books.droppedByReason["drop-oldest"] += size.items;
+    this.#parts.books.droppedByReason[reason] += size.items;
     segment.droppedItems += size.items;
     const claims = segment.claims.get(segment.first) ?? [];
     segment.claims.delete(segment.first);
@@ -113,9 +150,9 @@ export class Lane<Item, Batch> {
     if (segment.entries === 0) {
       this.#segments.shift();
       this.#rearm();
-      this.#land(segment, undefined, undefined, 0);
+      settle(segment, undefined, undefined, 0);
     }
-    this.#parts.emit({ type: "dropped", reason: "drop-oldest", ...size });
+    this.#parts.emit({ type: "dropped", reason, ...size });
     return true;
   }
 
@@ -132,6 +169,14 @@ export class Lane<Item, Batch> {
     this.#abort.abort(reason);
   }
 
+  /** Nobody cares any more: what is gathered is never sent, what is in flight is given up. */
+  withdraw(error: SluiceError): void {
+    this.#dropReason = "withdrawn";
+    this.#abort.abort(error);
+    while (this.dropOldest("withdrawn", () => error));
+    this.#parts.onRoom();
+  }
+
   /** Makes place in the segments for the entries that the item measured last is about to add. */
   extend(): void {
     const settings = this.#parts.settings();
@@ -144,7 +189,7 @@ export class Lane<Item, Batch> {
       if (open.entries + entries > maxEntries) this.#close(open, "entries");
       else if (open.bytes + bytes > maxBytes) this.#close(open, "bytes");
     }
-    if (open === undefined || open.reason !== undefined) open = this.#begin(settings.maxDelayMs);
+    if (open === undefined || open.reason !== undefined) open = this.#begin(settings);
     open.entries += entries;
     open.bytes += bytes;
     this.#nextOrdinal += entries;
@@ -166,22 +211,23 @@ export class Lane<Item, Batch> {
   }
 
   /** A new segment, whose time begins. */
-  #begin(maxDelayMs: number): Segment<Batch> {
-    const { clock, random } = this.#parts;
+  #begin({ maxDelayMs, dispatchWhenIdle }: Settings): Segment<Batch> {
+    const { clock, random, call } = this.#parts;
+    const hasTime = maxDelayMs > 0 && !(dispatchWhenIdle && (call?.alone() ?? true));
     const segment: Segment<Batch> = {
       first: this.#nextOrdinal,
       entries: 0,
       bytes: 0,
       firstAt: clock.now(),
-      patience: 1 - random() / 10,
+      patience: hasTime ? 1 - random() / 10 : 0,
       reason: undefined,
       droppedItems: 0,
       watchers: [],
       claims: new Map(),
     };
     this.#segments.push(segment);
-    if (maxDelayMs === 0) this.#wake();
-    else this.#rearm();
+    if (hasTime) this.#rearm();
+    else this.#wake();
     return segment;
   }
 
@@ -213,8 +259,11 @@ export class Lane<Item, Batch> {
     if (this.#running) return;
     this.#cancelTimer();
     const oldest = this.#segments[0];
-    if (oldest === undefined) return;
-    const { clock } = this.#parts;
+    const { clock, call } = this.#parts;
+    if (oldest === undefined) {
+      call?.ended();
+      return;
+    }
     detached(() => {
       this.#timer = clock.schedule(() => {
         this.#timer = undefined;
@@ -229,22 +278,27 @@ export class Lane<Item, Batch> {
   }
 
   async #run(): Promise<void> {
-    await Promise.resolve(); // the caller's own code goes on first: a sink never runs inside add
+    const { call, clock, settings } = this.#parts;
+    // The caller's own code goes on first: a sink never runs inside add.
+    await (call === undefined ? undefined : endOfTick());
     for (;;) {
       const segment = this.#segments[0];
       if (segment === undefined) break;
-      const due = this.#parts.clock.now() >= this.#dueAt(segment) ? "delay" : undefined;
-      const reason = segment.reason ?? due;
-      if (reason === undefined) break;
+      const startedAt = clock.now();
+      if (segment.reason === undefined && startedAt < this.#dueAt(segment)) break;
+      if (call !== undefined) {
+        await call.turn.take(startedAt + settings().deliveryTimeoutMs, this.#abort.signal);
+        if (this.#segments[0] !== segment) continue; // withdrawn meanwhile
+      }
       this.#segments.shift();
-      await this.#send(segment, reason);
+      await this.#send(segment, segment.reason ?? "delay", startedAt);
     }
     this.#running = false;
     this.#rearm();
   }
 
-  async #send(segment: Segment<Batch>, reason: FlushReason): Promise<void> {
-    const { books, clock, delivery, emit, onRoom, releases, writer } = this.#parts;
+  async #send(segment: Segment<Batch>, reason: FlushReason, startedAt: number): Promise<void> {
+    const { books, clock, delivery, emit, gate, onRoom, releases, writer } = this.#parts;
     const sealed = this.#seal(segment);
     if (sealed === undefined) return;
     const { batch, items, entries, bytes } = sealed;
@@ -258,12 +312,20 @@ export class Lane<Item, Batch> {
       flight.items -= released;
     };
     const rest = (): Size => flight;
-    const abort = this.#abort.signal;
-    const settlement = await delivery.deliver({ batch, id, abort, release, rest });
+    const settlement = await delivery.deliver({
+      batch,
+      id,
+      gate,
+      startedAt,
+      abort: this.#abort.signal,
+      dropReason: () => this.#dropReason,
+      release,
+      rest,
+    });
     this.#inFlight = undefined;
     books.batches += 1;
     books.entries += entries;
-    this.#land(segment, sealed, settlement, ageMs);
+    settle(segment, sealed, settlement, ageMs);
     // An attempt before the last may still be reading it.
     const taken = settlement.attempts === 1 && settlement.committed === items;
     if (releases && taken) this.accumulator.recycle?.(batch);
@@ -279,42 +341,8 @@ export class Lane<Item, Batch> {
       const lost = new SluiceError("SLUICE_ERR_DELIVERY_UNKNOWN", "the batch could not be sealed", {
         cause: error,
       });
-      this.#land(segment, undefined, undefined, 0, lost);
+      settle(segment, undefined, undefined, 0, lost);
       return undefined;
-    }
-  }
-
-  #land(
-    segment: Segment<Batch>,
-    sealed: Sealed<Batch> | undefined,
-    settlement: Settlement<Batch> | undefined,
-    ageMs: number,
-    lost?: SluiceError,
-  ): void {
-    if (segment.watchers.length === 0 && segment.claims.size === 0) return;
-    const none = { items: 0, entries: 0, bytes: 0 };
-    const shortfalls: Shortfall<Batch>[] =
-      lost === undefined ? [] : [{ outcome: "unknown", from: 0, size: none, error: lost }];
-    const landing: Landing<Batch> = {
-      items: (sealed?.items ?? 0) + segment.droppedItems,
-      entries: sealed?.entries ?? 0,
-      bytes: sealed?.bytes ?? 0,
-      batches: sealed === undefined ? 0 : 1,
-      committed: settlement?.committed ?? 0,
-      attempts: settlement?.attempts ?? 0,
-      shortfalls: settlement?.shortfalls ?? shortfalls,
-      ageMs,
-      droppedItems: segment.droppedItems,
-    };
-    const errors = new Map<number, SluiceError>();
-    for (const { from, size, error } of landing.shortfalls) {
-      for (let index = from; index < from + size.entries; index += 1) {
-        errors.set(sealed?.ordinals?.[index] ?? segment.first + index, error);
-      }
-    }
-    for (const watcher of segment.watchers) watcher(landing);
-    for (const [ordinal, claims] of segment.claims) {
-      for (const claim of claims) claim(lost ?? errors.get(ordinal), landing);
     }
   }
 }

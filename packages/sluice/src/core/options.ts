@@ -2,11 +2,18 @@
  * The options of a batcher: types, defaults (the one table), and their validation.
  */
 import { type Clock, type Random, systemClock, systemRandom } from "../clock.ts";
-import { quote } from "../errors.ts";
 import type { Observe } from "../events.ts";
 import type { Shape } from "../shapes/shape.ts";
 import type { BatchId, Sink, SinkFunction } from "../sinks/sink.ts";
-import { atMost, count, duration, invalidOption, refuseAbove, refuseUnknown } from "./validate.ts";
+import {
+  atMost,
+  checkOneOf,
+  count,
+  duration,
+  invalidOption,
+  refuseAbove,
+  refuseUnknown,
+} from "./validate.ts";
 
 /** What happens to an item that needs room when there is none. */
 export type Overflow = "wait" | "reject" | "drop-newest" | "drop-oldest";
@@ -31,8 +38,13 @@ export interface RetryOptions {
   readonly baseDelayMs?: number | undefined;
   /** The most that any pause may last, in milliseconds. Default 30,000. */
   readonly maxDelayMs?: number | undefined;
-  /** Failures in a row, over all lanes, after which only one probe at a time is sent. Default 5. */
+  /**
+   * Failures in a row, over all lanes, after which only one probe at a time is sent. Default 5. Shapes
+   * with groups have no circuit: it would let one group's failures hold up the others.
+   */
   readonly circuitAfter?: number | undefined;
+  /** Attempts at most, the first included. Default `Infinity`: deliveryTimeoutMs alone ends them. */
+  readonly maxAttempts?: number | undefined;
 }
 
 /** Limits that may be changed while the batcher runs, with `configure`. */
@@ -47,6 +59,12 @@ export interface Limits {
    * the end of the running code.
    */
   readonly maxDelayMs?: number | undefined;
+  /**
+   * With groups: what comes while its group has nothing under way does not wait for maxDelayMs, nor
+   * what has gathered by the time that the group's last batch lands. Default false. Without groups it
+   * is what `maxDelayMs: 0` is.
+   */
+  readonly dispatchWhenIdle?: boolean | undefined;
   /** Entries held at most, in flight included. Default 50,000, or 4 × maxEntries if that is more. */
   readonly maxBufferedEntries?: number | undefined;
   /** Bytes held at most, in flight included. Default 64 MiB, or 4 × maxBytes if that is more. */
@@ -72,7 +90,10 @@ export interface BatcherOptions<Item, Batch, Entry = unknown> extends Limits {
   readonly shape: Shape<Item, Batch, Entry>;
   /** Where batches land: a sink, or any function that takes a batch. */
   readonly sink: Sink<Batch> | SinkFunction<Batch>;
-  /** Strictly serial paths to the sink; entries are assigned by key. Default 1. */
+  /**
+   * Strictly serial paths to the sink; entries are assigned by key, and by group to whichever is free
+   * where the shape has groups. Default 1.
+   */
   readonly lanes?: number | undefined;
   /** Receives each entry that will never land. Awaited for writeTimeoutMs per batch, no longer. */
   readonly deadLetter?: ((letter: DeadLetter<Entry>) => unknown) | undefined;
@@ -88,6 +109,7 @@ export interface Settings {
   readonly maxEntries: number;
   readonly maxBytes: number;
   readonly maxDelayMs: number;
+  readonly dispatchWhenIdle: boolean;
   readonly maxBufferedEntries: number;
   readonly maxBufferedBytes: number;
   readonly overflow: Overflow;
@@ -95,6 +117,7 @@ export interface Settings {
     readonly baseDelayMs: number;
     readonly maxDelayMs: number;
     readonly circuitAfter: number;
+    readonly maxAttempts: number;
   };
   readonly deliveryTimeoutMs: number;
   readonly writeTimeoutMs: number;
@@ -119,6 +142,7 @@ export const LIMITS: readonly string[] = [
   "maxEntries",
   "maxBytes",
   "maxDelayMs",
+  "dispatchWhenIdle",
   "maxBufferedEntries",
   "maxBufferedBytes",
   "overflow",
@@ -127,14 +151,14 @@ export const LIMITS: readonly string[] = [
   "writeTimeoutMs",
   "closeTimeoutMs",
 ];
-const RETRY = ["baseDelayMs", "maxDelayMs", "circuitAfter"];
+const RETRY = ["baseDelayMs", "maxDelayMs", "circuitAfter", "maxAttempts"];
 
 /**
  * Fills in the defaults and refuses what is out of range or contradicts itself. A default gives way
  * to what was stated: only two stated values can contradict each other.
  */
 export function resolveLimits(limits: Limits, keyed: boolean): Settings {
-  const { retry = {}, overflow = "wait" } = limits;
+  const { retry = {}, overflow = "wait", dispatchWhenIdle = false } = limits;
   const maxEntries = count(
     "maxEntries",
     limits.maxEntries,
@@ -159,6 +183,7 @@ export function resolveLimits(limits: Limits, keyed: boolean): Settings {
     maxEntries,
     maxBytes,
     maxDelayMs: duration("maxDelayMs", limits.maxDelayMs, 250, 0),
+    dispatchWhenIdle,
     maxBufferedEntries: count(
       "maxBufferedEntries",
       limits.maxBufferedEntries,
@@ -174,6 +199,10 @@ export function resolveLimits(limits: Limits, keyed: boolean): Settings {
       baseDelayMs,
       maxDelayMs: duration("retry.maxDelayMs", retry.maxDelayMs, Math.max(30_000, baseDelayMs), 1),
       circuitAfter: count("retry.circuitAfter", retry.circuitAfter, 5),
+      maxAttempts:
+        retry.maxAttempts === Infinity
+          ? Infinity
+          : count("retry.maxAttempts", retry.maxAttempts, Infinity),
     },
     deliveryTimeoutMs,
     writeTimeoutMs: duration(
@@ -184,8 +213,9 @@ export function resolveLimits(limits: Limits, keyed: boolean): Settings {
     ),
     closeTimeoutMs: duration("closeTimeoutMs", limits.closeTimeoutMs, 15_000, 0),
   };
-  if (!OVERFLOWS.includes(settings.overflow)) {
-    throw invalidOption("overflow", `one of ${OVERFLOWS.map(quote).join(", ")}`, settings.overflow);
+  checkOneOf("overflow", overflow, OVERFLOWS);
+  if (typeof dispatchWhenIdle !== "boolean") {
+    throw invalidOption("dispatchWhenIdle", "true or false", dispatchWhenIdle);
   }
   refuseAbove("maxEntries", settings.maxEntries, "maxBufferedEntries", settings.maxBufferedEntries);
   refuseAbove("maxBytes", settings.maxBytes, "maxBufferedBytes", settings.maxBufferedBytes);

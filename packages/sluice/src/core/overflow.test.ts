@@ -191,6 +191,7 @@ describe('overflow "drop-newest"', () => {
       "drop-newest": 3,
       "drop-oldest": 0,
       close: 0,
+      withdrawn: 0,
     });
     const dropped = { type: "dropped", reason: "drop-newest", items: 1, entries: 1, bytes: 1 };
     expect(events.filter(({ type }) => type === "dropped")).toEqual(

@@ -88,19 +88,26 @@ export function sumLandings<Batch>(
   return total;
 }
 
-/** What `close()` hands back of the segments it covered. */
-export function undelivered<Batch>(landings: readonly Landing<Batch>[]): Undelivered<Batch>[] {
-  return landings.flatMap(({ shortfalls }) =>
+/** What `close()` has to tell of the segments it covered. */
+export function closeReport<Batch>(
+  landings: readonly Landing<Batch>[],
+  durationMs: number,
+  stats: Stats,
+): CloseReport<Batch> {
+  const { items, committed, deadLettered, abandoned, unknown } = sumLandings(landings);
+  const undelivered = landings.flatMap(({ shortfalls }) =>
     shortfalls.flatMap(({ outcome, part, size }) =>
       part !== undefined && (outcome === "abandoned" || outcome === "unknown")
         ? [{ batch: part, outcome, items: size.items }]
         : [],
     ),
   );
+  const figures = { items, committed, rejected: deadLettered, unknown, abandoned };
+  return { ...figures, durationMs, undelivered, stats };
 }
 
 /** "3 of 10 items did not land: 2 dead-lettered, 1 unknown". */
-export function describeShortfall(report: {
+function describeShortfall(report: {
   readonly items: number;
   readonly committed: number;
   readonly deadLettered: number;
@@ -122,4 +129,12 @@ export function flushIncomplete(stats: FlushStats, cause: unknown): SluiceError 
     cause,
     report: stats,
   });
+}
+
+/** The rejection of `await using` where `close()` fell short. */
+export function closeIncomplete(name: string, report: CloseReport, cause: unknown): SluiceError {
+  const { items, committed, rejected, unknown, abandoned } = report;
+  const figures = { items, committed, deadLettered: rejected, dropped: abandoned, unknown };
+  const message = `${name}: ${describeShortfall(figures)}`;
+  return new SluiceError("SLUICE_ERR_CLOSE_INCOMPLETE", message, { cause, report });
 }

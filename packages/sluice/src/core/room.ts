@@ -17,13 +17,14 @@ interface Holder {
 /** The room in the buffers that all lanes share. */
 export class Room {
   readonly #name: string;
-  readonly #holders: readonly Holder[];
+  readonly #holders: Iterable<Holder>;
   readonly #settings: () => Settings;
-  // What is free at least: found by asking the holders, and taken since. Landings only make it more.
+  // What is free at least: found by asking the holders, and taken since. Only what leaves makes it more.
   #entries = 0;
   #bytes = 0;
+  #stale = true;
 
-  constructor(name: string, holders: readonly Holder[], settings: () => Settings) {
+  constructor(name: string, holders: Iterable<Holder>, settings: () => Settings) {
     this.#name = name;
     this.#holders = holders;
     this.#settings = settings;
@@ -31,9 +32,11 @@ export class Room {
 
   has({ addsEntries, addsBytes }: Adds): boolean {
     if (addsEntries <= this.#entries && addsBytes <= this.#bytes) return true;
+    if (!this.#stale) return false;
     const free = this.#free(false);
     this.#entries = free.entries;
     this.#bytes = free.bytes;
+    this.#stale = false;
     return addsEntries <= free.entries && addsBytes <= free.bytes;
   }
 
@@ -59,10 +62,11 @@ export class Room {
     );
   }
 
-  /** The limits have changed. */
+  /** The limits have changed, or something has left. */
   forget(): void {
     this.#entries = 0;
     this.#bytes = 0;
+    this.#stale = true;
   }
 
   #free(dropped: boolean): { entries: number; bytes: number } {

@@ -71,6 +71,12 @@ export function duration(
   return value;
 }
 
+/** Refuses a word that is none of those that the option knows. */
+export function checkOneOf(option: string, value: unknown, known: readonly string[]): void {
+  if (known.some((word) => word === value)) return;
+  throw invalidOption(option, `one of ${known.map(quote).join(", ")}`, value);
+}
+
 /** Refuses two options of which one must not be above the other. */
 export function refuseAbove(low: string, lowValue: number, high: string, highValue: number): void {
   if (lowValue <= highValue) return;

@@ -27,6 +27,27 @@ export function receipt<Item, Batch>(
   });
 }
 
+/** Waits `delayMs`, or until `signal` aborts; `wakers` may end it as well. */
+export async function sleep(
+  clock: Clock,
+  delayMs: number,
+  signal: AbortSignal,
+  wakers?: Set<() => void>,
+): Promise<void> {
+  if (delayMs <= 0 || signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clock.cancel(timer);
+      wakers?.delete(done);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = delayMs === Infinity ? undefined : clock.schedule(done, delayMs);
+    wakers?.add(done);
+    signal.addEventListener("abort", done);
+  });
+}
+
 /** Waits for `work`, for at most `timeoutMs`. An abort of `signal` rejects with its reason. */
 export async function race(
   clock: Clock,

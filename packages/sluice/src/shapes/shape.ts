@@ -90,6 +90,11 @@ export interface Shape<Item, Batch, Entry = unknown> extends BatchAlgebra<Batch,
   /** Whether equal keys share an entry, so that a held key never needs room. */
   readonly keyed: boolean;
   accumulator(): Accumulator<Item, Batch>;
+  /**
+   * Which items may share a batch, compared as a `Map` compares. Batches of such a shape have no order:
+   * each takes whichever of the `lanes` is free. Absent where any items may share one.
+   */
+  group?(item: Item): unknown;
   /** A 32-bit number that is equal for equal keys; `undefined` where there is no key. */
   partition(item: Item): number | undefined;
   merge(first: Batch, second: Batch): Batch;

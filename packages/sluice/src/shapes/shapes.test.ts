@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { checkShapeLaws } from "../testing/index.ts";
+import { calls } from "./calls.ts";
 import { compose } from "./compose.ts";
 import { distinct } from "./distinct.ts";
 import { latest } from "./latest.ts";
@@ -51,6 +52,8 @@ const aRevision = (random: () => number) => ({
 });
 const listShape = list<unknown>();
 const aValue = (random: () => number) => pick<unknown>(random, [1, "ü", null, { a: [1] }, true]);
+const callsShape = calls<{ user: string; n: number }>({ group: ({ user }) => user });
+const aCall = (random: () => number) => ({ user: pick(random, KEYS), n: Math.floor(random() * 9) });
 
 describe("every shape obeys the laws", () => {
   it("sums", () => checkShapeLaws(sumShape, { item: aSum }));
@@ -58,6 +61,7 @@ describe("every shape obeys the laws", () => {
   it("latest, by time", () => checkShapeLaws(latestShape, { item: aVersion }));
   it("latest, by number", () => checkShapeLaws(revisionShape, { item: aRevision }));
   it("list", () => checkShapeLaws(listShape, { item: aValue }));
+  it("calls", () => checkShapeLaws(callsShape, { item: aCall }));
   it("compose, of all the others", () => {
     checkShapeLaws(compose({ sum: sumShape, set: setShape, last: latestShape, list: listShape }), {
       runs: 400,

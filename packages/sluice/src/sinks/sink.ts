@@ -71,6 +71,11 @@ export interface Sink<Batch> {
    * be used again. Default: batches may be kept.
    */
   readonly releases?: boolean | undefined;
+  /**
+   * Promises that `write` changes nothing in the store: it asks. No attempt is ambiguous then, and no
+   * batch `unknown`. Default false.
+   */
+  readonly reads?: boolean | undefined;
   write(batch: Batch, context: WriteContext<Batch>): Promise<WriteResult | undefined | void>;
 }
 

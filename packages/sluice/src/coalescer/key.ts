@@ -1,0 +1,20 @@
+import { quote, SluiceError } from "../errors.ts";
+
+/** What tells groups and questions apart, compared as a `Map` compares: 1 and "1" are two. */
+export type CallKey = string | number | bigint | boolean;
+
+/** Refuses what would never equal another, or does not say what it is. */
+export function checkKey(what: "group" | "key", value: unknown): CallKey {
+  switch (typeof value) {
+    case "string":
+    case "number":
+    case "bigint":
+    case "boolean":
+      return value;
+    default: {
+      const expected = "a string, number, bigint or boolean, which says everything that matters";
+      const message = `${what}() must give ${expected}; it gave ${quote(value)}`;
+      throw new SluiceError("SLUICE_ERR_KEY_INVALID", message);
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import type { Clock } from "../clock.ts";
+import type { Gate, Leave } from "./circuit.ts";
+import { sleep } from "./waits.ts";
+
+/** The attempts that one group has in flight. */
+export interface Share {
+  inFlight: number;
+  /** There are no other groups to leave room for. */
+  readonly sole: boolean;
+}
+
+interface Waiting {
+  readonly share: Share;
+  readonly grant: () => void;
+}
+
+/**
+ * How many attempts may be in flight at a time, over all groups. First come, first served, but for
+ * one rule: a group that has attempts in flight gets no further one unless three times as many slots
+ * stay free. However slow a group is, and however much it asks, it holds a quarter of the slots at
+ * most, several such groups leave some to the others, and any group gets its first while there is one
+ * (the dynamic threshold of Choudhury and Hahne, 1998, for buffers that queues share).
+ */
+export class Slots {
+  #free: number;
+  readonly #waiting = new Set<Waiting>();
+  readonly #clock: Clock;
+
+  constructor(size: number, clock: Clock) {
+    this.#free = size;
+    this.#clock = clock;
+  }
+
+  /** Waits for a slot. False when `deadline` (on the clock) passes or `signal` aborts first. */
+  async take(share: Share, deadline: number, signal: AbortSignal): Promise<boolean> {
+    if (signal.aborted || this.#clock.now() >= deadline) return false;
+    // Those who wait are kept by the rule: nobody who may go is overtaken.
+    if (this.#grant(share)) return true;
+    return new Promise((resolve) => {
+      const end = (granted: boolean): void => {
+        this.#waiting.delete(waiting);
+        this.#clock.cancel(timer);
+        signal.removeEventListener("abort", onAbort);
+        resolve(granted);
+      };
+      const onAbort = (): void => end(false);
+      const waiting: Waiting = { share, grant: () => end(true) };
+      const timer =
+        deadline === Infinity
+          ? undefined
+          : this.#clock.schedule(onAbort, deadline - this.#clock.now());
+      this.#waiting.add(waiting);
+      signal.addEventListener("abort", onAbort);
+    });
+  }
+
+  release(share: Share): void {
+    share.inFlight -= 1;
+    this.#free += 1;
+    for (const waiting of this.#waiting) {
+      if (this.#free === 0) return;
+      if (this.#grant(waiting.share)) waiting.grant();
+    }
+  }
+
+  #grant(share: Share): boolean {
+    const { inFlight, sole } = share;
+    if (this.#free === 0) return false;
+    if (inFlight > 0 && !sole && inFlight * 3 >= this.#free) return false;
+    share.inFlight += 1;
+    this.#free -= 1;
+    return true;
+  }
+}
+
+/** The gate of one lane that shares slots: it holds one while it attempts, and none while it pauses. */
+export class Turn implements Gate {
+  readonly #slots: Slots;
+  readonly #share: Share;
+  readonly #clock: Clock;
+  #held = false;
+
+  constructor(slots: Slots, share: Share, clock: Clock) {
+    this.#slots = slots;
+    this.#share = share;
+    this.#clock = clock;
+  }
+
+  /** Waits for a slot ahead of the attempt, so that what gathers meanwhile comes along. */
+  async take(deadline: number, signal: AbortSignal): Promise<void> {
+    if (!this.#held) this.#held = await this.#slots.take(this.#share, deadline, signal);
+  }
+
+  async admit(deadline: number, signal: AbortSignal): Promise<Leave | undefined> {
+    await this.take(deadline, signal);
+    if (this.#held && !signal.aborted && this.#clock.now() < deadline) return "free";
+    this.giveBack();
+    return undefined;
+  }
+
+  async wait(delayMs: number, signal: AbortSignal): Promise<void> {
+    await sleep(this.#clock, delayMs, signal);
+  }
+
+  succeeded(): void {
+    this.giveBack();
+  }
+
+  failed(): void {
+    this.giveBack();
+  }
+
+  withdrawn(): void {
+    this.giveBack();
+  }
+
+  giveBack(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#slots.release(this.#share);
+  }
+}

@@ -1,0 +1,117 @@
+import { lruCache } from "../coalescer/lru-cache.ts";
+import type { CoalescerOptions } from "../coalescer/options.ts";
+import { given, type Limits } from "../core/options.ts";
+import { count, duration, invalidOption, refuseUnknown } from "../core/validate.ts";
+import { createJsonClient, type JsonClient } from "../sinks/http/json-client.ts";
+import { MAX_GATES, type StatsigMetadata } from "./statsig-api.ts";
+import type { StatsigOptions } from "./statsig-types.ts";
+
+/** The version of this library, as `sdkVersion` tells it. */
+export const VERSION = "0.1.0";
+
+/** What the parts of a client are made with. */
+export interface StatsigParts {
+  readonly api: JsonClient;
+  readonly eventApi: JsonClient;
+  readonly metadata: StatsigMetadata;
+  readonly offlineFallback: boolean;
+  /** Of the coalescer of gates and configs. */
+  readonly asking: Omit<CoalescerOptions<never, never>, "group" | "key" | "resolve" | "missing">;
+  /** Of the batcher of events. */
+  readonly logging: Limits & Pick<StatsigOptions, "observe" | "clock" | "random">;
+}
+
+const OPTIONS: Readonly<Record<keyof StatsigOptions, true>> = {
+  apiKey: true,
+  baseUrl: true,
+  eventsBaseUrl: true,
+  timeoutMs: true,
+  retryAttempts: true,
+  retryDelayMs: true,
+  cacheTtlMs: true,
+  cacheMaxEntries: true,
+  batchSize: true,
+  batchFlushIntervalMs: true,
+  offlineFallback: true,
+  exposureLoggingDisabled: true,
+  sdkType: true,
+  sdkVersion: true,
+  eventBatchSize: true,
+  eventFlushIntervalMs: true,
+  maxBufferedEvents: true,
+  maxInFlight: true,
+  maxBufferedEntries: true,
+  maxResponseBytes: true,
+  closeTimeoutMs: true,
+  fetch: true,
+  observe: true,
+  clock: true,
+  random: true,
+};
+
+const MAX_PAUSE_MS = 60_000;
+
+/** Checks the options, and makes of them what the parts of a client need. */
+export function readOptions(options: StatsigOptions): StatsigParts {
+  refuseUnknown(options, Object.keys(OPTIONS));
+  const { apiKey, offlineFallback = false, exposureLoggingDisabled = false } = options;
+  if (typeof apiKey !== "string" || apiKey === "") {
+    const received = typeof apiKey === "string" ? apiKey : typeof apiKey; // never the key itself
+    throw invalidOption("apiKey", "a string that is not empty", received);
+  }
+  const { sdkType = "sluice", sdkVersion = VERSION } = options;
+  for (const [option, value] of Object.entries({ sdkType, sdkVersion })) {
+    if (typeof value !== "string" || value === "") throw invalidOption(option, "a string", value);
+  }
+  for (const [option, value] of Object.entries({ offlineFallback, exposureLoggingDisabled })) {
+    if (typeof value !== "boolean") throw invalidOption(option, "true or false", value);
+  }
+  const timeoutMs = duration("timeoutMs", options.timeoutMs, 30_000, 1);
+  const attempts = 1 + whole("retryAttempts", options.retryAttempts, 3, 100);
+  const baseDelayMs = duration("retryDelayMs", options.retryDelayMs, 1_000, 1, MAX_PAUSE_MS);
+  const retry = { baseDelayMs, maxDelayMs: MAX_PAUSE_MS };
+  const { fetch, maxResponseBytes, observe, clock, random, closeTimeoutMs } = options;
+  const http = {
+    headers: { "statsig-api-key": apiKey, "user-agent": `${sdkType}/${sdkVersion}` },
+    ...given({ fetch, maxResponseBytes, clock }),
+    maxRetryAfterMs: MAX_PAUSE_MS,
+  };
+  const kept = whole("cacheMaxEntries", options.cacheMaxEntries, 10_000, 2 ** 24);
+  const ttlMs = duration("cacheTtlMs", options.cacheTtlMs, 300_000, 1);
+  const { maxInFlight, maxBufferedEntries } = options;
+  const shared = given({ closeTimeoutMs, observe, clock, random });
+  return {
+    api: createJsonClient({ baseUrl: options.baseUrl ?? "https://api.statsig.com", ...http }),
+    eventApi: createJsonClient({
+      baseUrl: options.eventsBaseUrl ?? "https://events.statsigapi.net",
+      ...http,
+    }),
+    metadata: { sdkType, sdkVersion, exposureLoggingDisabled },
+    offlineFallback,
+    asking: {
+      ...shared,
+      ...given({ maxInFlight, maxBufferedEntries }),
+      maxEntries: count("batchSize", options.batchSize, MAX_GATES, MAX_GATES),
+      maxDelayMs: duration("batchFlushIntervalMs", options.batchFlushIntervalMs, 100, 0),
+      callTimeoutMs: timeoutMs,
+      // As long as all attempts and the pauses between them can take.
+      deliveryTimeoutMs: attempts * timeoutMs + (attempts - 1) * MAX_PAUSE_MS,
+      retry: { ...retry, maxAttempts: attempts },
+      ...(kept === 0 ? {} : { cache: lruCache({ maxEntries: kept, ttlMs }) }),
+    },
+    logging: {
+      ...shared,
+      maxEntries: count("eventBatchSize", options.eventBatchSize, 500),
+      maxDelayMs: duration("eventFlushIntervalMs", options.eventFlushIntervalMs, 1_000, 0),
+      maxBufferedEntries: count("maxBufferedEvents", options.maxBufferedEvents, 10_000),
+      writeTimeoutMs: timeoutMs,
+      deliveryTimeoutMs: Infinity, // an outage fills the buffer, and loses nothing
+      retry,
+    },
+  };
+}
+
+/** A whole number from 0, or the default. */
+function whole(option: string, value: unknown, fallback: number, most: number): number {
+  return value === 0 ? 0 : count(option, value, fallback, most);
+}
