@@ -1,5 +1,6 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import type { SluiceEvent } from "../events.ts";
+import { manualClock } from "../testing/index.ts";
 import { createCoalescer } from "./coalescer.ts";
 import type { CallKey } from "./key.ts";
 import type { CoalescerOptions } from "./options.ts";
@@ -13,7 +14,7 @@ type Options = CoalescerOptions<Request, unknown, CallKey, CallKey>;
 const INVALID = { code: "SLUICE_ERR_ANSWER_INVALID", disposition: "rejected" };
 
 /** A coalescer of what `resolve` gives, and what it warns of. */
-function setup(options: Pick<Options, "resolve" | "missing">) {
+function setup(options: Partial<Options> & Pick<Options, "resolve">) {
   const events: SluiceEvent[] = [];
   const calls: (readonly CallKey[])[] = [];
   const coalescer = createCoalescer<Request, unknown, CallKey, CallKey>({
@@ -29,7 +30,7 @@ function setup(options: Pick<Options, "resolve" | "missing">) {
   const load = (group: CallKey, key: CallKey): Promise<unknown> => coalescer.load({ group, key });
   const warnings = (): unknown[] =>
     events.flatMap((event) => (event.type === "warning" ? [event.error] : []));
-  return { calls, coalescer, load, warnings };
+  return { calls, coalescer, events, load, warnings };
 }
 
 describe("what resolve gives", () => {
@@ -73,14 +74,36 @@ describe("what resolve gives", () => {
     expect(coalescer.stats()).toMatchObject({ answered: 1, failed: 2, missing: 0, pending: 0 });
   });
 
+  it("is told of by its key, also where a key before it was not asked any more", async () => {
+    const { coalescer, load, events } = setup({
+      resolve: (_, keys) => keys.map(() => new Error("no")),
+    });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const left = coalescer.load({ group: "g", key: "left" }, { signal });
+    const asked = [left, load("g", "a"), load("g", "b")];
+    controller.abort("gone");
+    await Promise.allSettled(asked);
+    await coalescer.flush();
+    const letters = events.flatMap((event) =>
+      event.type === "dead-lettered" ? [event.entry] : [],
+    );
+    expect(letters).toMatchObject([{ key: "a" }, { key: "b" }]);
+  });
+
   it("and is not there is SLUICE_ERR_ANSWER_MISSING, or undefined by option; never another's", async () => {
-    for (const given of [new Map([["a", "A"]]), ["A", undefined]]) {
+    const named = new Map([
+      ["a", "A"],
+      ["b", undefined],
+    ]);
+    for (const given of [new Map([["a", "A"]]), named, ["A", undefined]]) {
       const strict = setup({ resolve: () => given });
       const [a, b] = await Promise.allSettled([strict.load("g", "a"), strict.load("g", "b")]);
       expect(a).toMatchObject({ value: "A" });
       expect(b).toMatchObject({ reason: { code: "SLUICE_ERR_ANSWER_MISSING" } });
       expect(b).toMatchObject({ reason: { message: expect.stringContaining('"b"') } });
       expect(strict.coalescer.stats()).toMatchObject({ answered: 1, failed: 1, missing: 1 });
+      expect(strict.warnings()).toEqual([]);
       const lenient = setup({ resolve: () => given, missing: "undefined" });
       expect(await Promise.all([lenient.load("g", "a"), lenient.load("g", "b")])).toEqual([
         "A",
@@ -136,6 +159,19 @@ describe("what resolve gives", () => {
       expect(await good).toBe("fine");
       expect(coalescer.stats()).toMatchObject({ calls: 2, retries: 0, failed: 2, answered: 1 });
     }
+  });
+
+  it("and throws is the same for all its callers, however long it takes to tell them", async () => {
+    const manual = manualClock();
+    let late = 0;
+    const clock = { ...manual, now: () => (late += 1) }; // a look at the clock takes its time
+    const error = new Error("for all");
+    const { load } = setup({ clock, callTimeoutMs: 5, resolve: () => raise(error) });
+    const asked = Array.from({ length: 20 }, (_, key) => load("g", key));
+    const settled = await Promise.allSettled(asked);
+    expect(settled.map((one) => one.status === "rejected" && one.reason === error)).toEqual(
+      Array(20).fill(true),
+    );
   });
 
   it("is typed: a Map or an array of answers, and undefined where that may be the answer", () => {

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { isSluiceError, messageOf, quote, rejected, SluiceError } from "../errors.ts";
 import type { CallKey } from "./key.ts";
 
@@ -19,7 +20,7 @@ export function readAnswers<Answer>(
     if (given.length === keys.length) return given as readonly (Answer | Error | undefined)[];
     throw invalid(`an array of ${given.length} answers to ${keys.length} keys`);
   }
-  if (!(given instanceof Map)) throw invalid(quote(given));
+  if (!types.isMap(given)) throw invalid(quote(given));
   const byKey = given as ReadonlyMap<CallKey, Answer | Error | undefined>;
   let found = 0;
   const answers = keys.map((key) => {
@@ -45,6 +46,12 @@ export function classified(error: unknown): unknown {
   if (known?.disposition === "retryable") return error;
   const whole = known?.code === "SLUICE_ERR_SINK_REJECTED" ? known.whole : true;
   return rejected(messageOf(error), { cause: error, whole });
+}
+
+/** What a place comes to that holds a promise: `keys.map(async …)` was not waited for. */
+export function promised(key: CallKey): SluiceError {
+  const message = `resolve() gave a promise for ${quote(key)}; wait for it, as by Promise.all`;
+  return new SluiceError("SLUICE_ERR_ANSWER_INVALID", message);
 }
 
 function invalid(received: string): unknown {

@@ -42,6 +42,8 @@ function write(value: unknown, path: string, depth: number): string {
 }
 
 function refusal(path: string, value: unknown): SluiceError {
-  const message = `${path} must be JSON; received ${quote(value)}`;
+  // Names are the caller's, of any length, and there may be a hundred of them.
+  const place = path.length > 100 ? quote(path) : path;
+  const message = `${place} must be JSON; received ${quote(value)}`;
   return new SluiceError("SLUICE_ERR_KEY_INVALID", message);
 }

@@ -67,6 +67,21 @@ describe("what is asked in one tick", () => {
     expect(clock.timers).toBe(0);
   });
 
+  it("includes the promise jobs of what is no promise job itself, such as a timer", async () => {
+    const { clock, calls, load } = setup();
+    const asked: Promise<unknown>[] = [];
+    setImmediate(() => {
+      asked.push(load("g", "first"));
+      let job = Promise.resolve();
+      for (let depth = 0; depth < 10; depth += 1) job = job.then(() => undefined);
+      void job.then(() => asked.push(load("g", "second")));
+    });
+    await clock.settle();
+    await clock.settle();
+    await Promise.all(asked);
+    expect(calls).toEqual([["g", ["first", "second"]]]);
+  });
+
   it("goes in calls of maxEntries keys, and the rest in further ones", async () => {
     const { calls, load } = setup({ maxEntries: 2 });
     const asked = ["a", "b", "a", "c", "d", "e", "b"].map((key) => load("g", key));
@@ -104,6 +119,46 @@ describe("what is asked in one tick", () => {
   });
 });
 
+it("what nobody waits for any more is told as dropped: withdrawn, gathered or in flight", async () => {
+  const dropped: unknown[] = [];
+  const { clock, coalescer, load } = setup({
+    resolve: () => new Promise(() => undefined),
+    observe: (event) => event.type === "dropped" && dropped.push([event.reason, event.entries]),
+  });
+  for (const wait of [clock.settle, () => undefined]) {
+    const controller = new AbortController();
+    const ask = (key: number) => coalescer.load({ group: "g", key }, { signal: controller.signal });
+    const asked = Promise.allSettled([ask(1), ask(2)]);
+    await wait();
+    controller.abort();
+    await asked;
+    await clock.settle();
+  }
+  expect(dropped).toEqual([
+    ["withdrawn", 2],
+    ["withdrawn", 1],
+    ["withdrawn", 1],
+  ]);
+  void load("g", 1).catch(() => undefined);
+  await coalescer.close({ pending: "reject" });
+});
+
+it("what gathers while a call is under way waits for maxDelayMs, unless told otherwise", async () => {
+  const answers: (() => void)[] = [];
+  const { clock, calls, load } = setup({
+    maxDelayMs: 100,
+    resolve: (_group, keys) => new Promise((resolve) => answers.push(() => resolve(keys))),
+  });
+  void load("g", 1);
+  await clock.advance(100);
+  void load("g", 2);
+  answers[0]?.();
+  await clock.advance(99);
+  expect(calls).toHaveLength(1);
+  await clock.advance(1);
+  expect(calls).toHaveLength(2);
+});
+
 describe("equal questions", () => {
   it("share a call in flight, and ask anew once it has answered", async () => {
     const answers: ((answers: readonly unknown[]) => void)[] = [];
@@ -138,8 +193,6 @@ describe("equal questions", () => {
       keys.map((group) => [typeof group, "string"]),
     );
     expect(calls).toHaveLength(6);
-    expect(await Promise.all([load("g", Number.NaN), load("g", Number.NaN)])).toHaveLength(2);
-    expect(calls[6]).toEqual(["g", [Number.NaN]]);
   });
 
   it("have the request of the first who asked, and all else of a call is told", async () => {

@@ -18,7 +18,7 @@ import { Questions } from "./questions.ts";
 export interface CoalescerCloseOptions {
   /** Default: closeTimeoutMs. */
   readonly timeoutMs?: number | undefined;
-  /** "drain" answers what has been asked; "reject" fails it at once. Default "drain". */
+  /** "drain" answers what has been asked; "reject" fails it at once, also in a drain. Default "drain". */
   readonly pending?: "drain" | "reject" | undefined;
 }
 

@@ -26,14 +26,20 @@ export class CountedCache<Answer> {
 
   get(group: CallKey | undefined, key: CallKey): { readonly answer: Answer } | undefined {
     const held = this.#try(() => this.#cache.get(cacheKey(group, key)));
-    if (held === undefined) this.#misses += 1;
-    else this.#hits += 1;
-    return held;
+    // Some caches say null for what they do not have.
+    if (typeof held === "object" && held !== null && "answer" in held) {
+      this.#hits += 1;
+      return held;
+    }
+    this.#misses += 1;
+    return undefined;
   }
 
   set(group: CallKey | undefined, key: CallKey, answer: Answer): void {
-    this.#try(() => this.#cache.set(cacheKey(group, key), { answer }));
-    this.#inserts += 1;
+    this.#try(() => {
+      this.#cache.set(cacheKey(group, key), { answer });
+      this.#inserts += 1;
+    });
   }
 
   delete(group: CallKey | undefined, key: CallKey): void {

@@ -22,7 +22,7 @@ export interface LruCacheOptions {
 export function lruCache(options: LruCacheOptions = {}): MakeCache {
   refuseUnknown(options, ["maxEntries", "ttlMs"], "lruCache: ");
   const max = count("lruCache: maxEntries", options.maxEntries, 10_000, 2 ** 24);
-  const ttl = duration("lruCache: ttlMs", options.ttlMs, 300_000, 1);
+  const ttl = Math.ceil(duration("lruCache: ttlMs", options.ttlMs, 300_000, 1)); // it takes whole ones only
   return <Answer>({ evicted, clock }: Parameters<MakeCache>[0]) =>
     new LRUCache<string, { readonly answer: Answer }>({
       max,

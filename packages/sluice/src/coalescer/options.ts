@@ -1,7 +1,6 @@
 import type { Clock, Random } from "../clock.ts";
 import type { Limits, RetryOptions } from "../core/options.ts";
 import {
-  atMost,
   checkOneOf,
   count,
   duration,
@@ -60,9 +59,15 @@ export interface CoalescerOptions<
   readonly maxDelayMs?: number | undefined;
   /** Whether a group with no call under way is not to wait for maxDelayMs. Default false. */
   readonly dispatchWhenIdle?: boolean | undefined;
-  /** Calls in flight at most, over all groups; a pause before another attempt is none. Default 16. */
+  /**
+   * Calls in flight at most, over all groups; a pause before another attempt is none. Default 16. A
+   * group has a quarter of them at most, and one in any case: below 5, one at a time.
+   */
   readonly maxInFlight?: number | undefined;
-  /** Questions held at most, in flight included. Default 50,000, or 4 × maxEntries if that is more. */
+  /**
+   * Questions held at most, in flight included. Default 50,000, or 4 × maxEntries if that is more. All
+   * groups share it: one that hangs and goes on asking fills it, unless callTimeoutMs ends its calls.
+   */
   readonly maxBufferedEntries?: number | undefined;
   /** What a new question does when there is no room. Default "wait". */
   readonly overflow?: "wait" | "reject" | undefined;
@@ -70,7 +75,7 @@ export interface CoalescerOptions<
   readonly callTimeoutMs?: number | undefined;
   /**
    * How long a question may take from when its call is due: the wait for a free call and all attempts
-   * together, in milliseconds. Default 30,000.
+   * together, in milliseconds. Default 30,000. The wait for room, under overload, is not part of it.
    */
   readonly deliveryTimeoutMs?: number | undefined;
   readonly retry?: Omit<RetryOptions, "circuitAfter"> | undefined;
@@ -115,21 +120,29 @@ type AnyOptions = {
 /** The limits of the batcher behind a coalescer, checked under the names that its user knows. */
 export function batcherLimits<Options extends AnyOptions & Limits>(
   options: Options,
-): Limits & { readonly lanes: number; readonly closeTimeoutMs: number } {
+): Limits & {
+  readonly lanes: number;
+  readonly maxEntries: number;
+  readonly closeTimeoutMs: number;
+} {
   refuseUnknown(options, OPTIONS);
   const { group, key, resolve, cache, missing = "error", overflow = "wait", retry = {} } = options;
-  for (const [option, value] of Object.entries({ group, cache })) {
+  const { observe } = options;
+  for (const [option, value] of Object.entries({ group, cache, observe })) {
     if (value !== undefined) checkFunction(option, value);
   }
   for (const [option, value] of Object.entries({ key, resolve })) checkFunction(option, value);
   checkOneOf("missing", missing, ["error", "undefined"]);
   checkOneOf("overflow", overflow, ["wait", "reject"]);
   refuseUnknown(retry, ["baseDelayMs", "maxDelayMs", "maxAttempts"], "retry.");
-  const { callTimeoutMs, deliveryTimeoutMs = atLeast(callTimeoutMs, 30_000) } = options;
-  const longest = atMost(deliveryTimeoutMs, 10_000);
-  const writeTimeoutMs = duration("callTimeoutMs", callTimeoutMs, longest, 1);
+  const { callTimeoutMs, deliveryTimeoutMs: stated } = options;
+  const most = duration("deliveryTimeoutMs", stated, Infinity, 1, Infinity);
+  const writeTimeoutMs = duration("callTimeoutMs", callTimeoutMs, Math.min(most, 10_000), 1);
+  const deliveryTimeoutMs = stated ?? Math.max(writeTimeoutMs, 30_000);
   refuseAbove("callTimeoutMs", writeTimeoutMs, "deliveryTimeoutMs", deliveryTimeoutMs);
-  const { maxEntries, maxDelayMs = 0, dispatchWhenIdle, maxBufferedEntries } = options;
+  const { maxDelayMs = 0, dispatchWhenIdle, maxBufferedEntries } = options;
+  const room = count("maxBufferedEntries", maxBufferedEntries, Infinity, Infinity);
+  const maxEntries = count("maxEntries", options.maxEntries, Math.min(room, 1_000));
   return {
     lanes: count("maxInFlight", options.maxInFlight, 16, 1_024),
     maxEntries,
@@ -148,9 +161,6 @@ export function batcherLimits<Options extends AnyOptions & Limits>(
 }
 
 const MOST = 2 ** 40;
-
-const atLeast = (stated: unknown, fallback: number): number =>
-  typeof stated === "number" ? Math.max(stated, fallback) : fallback;
 
 function checkFunction(option: string, value: unknown): void {
   if (typeof value !== "function") throw invalidOption(option, "a function", value);

@@ -1,5 +1,7 @@
 import { onAbort } from "../core/abort.ts";
+import type { Bagged } from "../core/bag.ts";
 import type { Lane } from "../core/lane.ts";
+import type { SluiceError } from "../errors.ts";
 import type { CallKey } from "./key.ts";
 
 /** A group while it has questions, and who is to be told of them. */
@@ -7,64 +9,80 @@ export interface Home<Request, Answer> {
   readonly group: CallKey | undefined;
   /** The latest question of each key. Ones that are no longer `current` do not count. */
   readonly questions: Map<CallKey, Question<Request, Answer>>;
+  /** Asked since the engine was last told. */
+  fresh: Question<Request, Answer>[];
   /** The call that gathers, or did last. */
-  call: PendingCall<Request, Answer> | undefined;
-  /** How many calls and waiting questions it has. */
+  call: GatheringCall<Request, Answer> | undefined;
+  /** How many of its questions are open. */
+  open: number;
+  /** How many calls it has, those that wait for room included. */
   pending: number;
   /** A caller has given up. */
   aborted(): void;
-  /** The last caller of an open question has given up. */
-  abandoned(question: Question<Request, Answer>): void;
+  /** The last caller of a call has given up. */
+  abandoned(call: PendingCall<Request, Answer>): void;
 }
 
-/** A call that gathers or is under way. */
-export interface PendingCall<Request, Answer> {
-  readonly lane: Lane<Question<Request, Answer>, readonly Question<Request, Answer>[]>;
+/** A call that has its lane in the engine. */
+export interface GatheringCall<Request, Answer> extends PendingCall<Request, Answer> {
+  readonly lane: CallLane<Request, Answer>;
+}
+
+/** Where a call gathers: its lane in the engine. */
+export type CallLane<Request, Answer> = Lane<
+  readonly Question<Request, Answer>[],
+  readonly Question<Request, Answer>[]
+>;
+
+/** Questions that wait for room, gather, or are under way, together. */
+export interface PendingCall<Request, Answer> extends Bagged {
+  readonly home: Home<Request, Answer>;
   /** In the order of the batch. */
   readonly questions: Question<Request, Answer>[];
-  /** How many of them somebody still waits for. */
+  /** How many of them are open and somebody waits for. */
   live: number;
+  /** Nobody waits for any of it: ends it. */
+  withdraw(error: SluiceError): void;
 }
 
-// The functions of the promise made last: one executor for all costs less than one for each.
-let resolveLast: (answer: never) => void = () => undefined;
-let rejectLast: (error: unknown) => void = () => undefined;
-const keepFunctions = (
-  resolve: (answer: never) => void,
-  reject: (error: unknown) => void,
-): void => {
-  resolveLast = resolve;
-  rejectLast = reject;
-};
+const noop = (): void => undefined;
 
 /**
  * A question that is open, and everybody who waits for its answer. Callers come and go; each settles
  * once, with the answer, the failure, or the reason of its own signal.
  */
 export class Question<Request, Answer> {
+  readonly home: Home<Request, Answer>;
   readonly key: CallKey;
   /** Who asked first. */
   readonly request: Request;
   /** How many wait for the answer. */
-  callers = 0;
+  callers: number;
   /** Whether others may join, and the answer may be kept. */
-  current = true;
-  open = true;
-  /** The call that will ask it; none while it waits for room. */
+  current: boolean;
+  open: boolean;
+  /** Whether it was part of an attempt. */
+  sent: boolean;
+  /** Whom it is asked with. */
   call: PendingCall<Request, Answer> | undefined;
-  readonly home: Home<Request, Answer>;
   readonly #answer: Promise<Answer>;
-  readonly #resolve: (answer: Answer) => void;
-  readonly #reject: (error: unknown) => void;
+  #resolve: (answer: Answer) => void = noop;
+  #reject: (error: unknown) => void = noop;
 
   constructor(home: Home<Request, Answer>, key: CallKey, request: Request) {
     this.home = home;
     this.key = key;
     this.request = request;
+    this.callers = 0;
+    this.current = true;
+    this.open = true;
+    this.sent = false;
     this.call = undefined;
-    this.#answer = new Promise<Answer>(keepFunctions);
-    this.#resolve = resolveLast as (answer: Answer) => void;
-    this.#reject = rejectLast;
+    this.#answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    home.open += 1;
   }
 
   /** It has its place in a call. */
@@ -96,7 +114,9 @@ export class Question<Request, Answer> {
   }
 
   #settle(): number {
-    const { callers } = this;
+    const { callers, call } = this;
+    if (callers > 0 && call !== undefined) call.live -= 1;
+    if (this.open) this.home.open -= 1;
     this.callers = 0;
     this.open = false;
     this.current = false;
@@ -124,10 +144,11 @@ export class Question<Request, Answer> {
   }
 
   #leave(): void {
-    this.home.aborted();
+    const { call, home } = this;
+    home.aborted();
     this.callers -= 1;
-    if (this.callers > 0) return;
-    if (this.call !== undefined) this.call.live -= 1;
-    this.home.abandoned(this);
+    if (this.callers > 0 || call === undefined) return;
+    call.live -= 1;
+    if (call.live === 0) home.abandoned(call);
   }
 }

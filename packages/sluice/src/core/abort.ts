@@ -1,3 +1,42 @@
+/**
+ * Giving up: the engine's own way, and the callers' signals.
+ */
+
+/**
+ * Ends what is under way, once. What an AbortController is, at a tenth of its cost: there is one for each
+ * call. `reason` is what the one who aborts has to say.
+ */
+export class Abort {
+  #aborted = false;
+  #reason: unknown;
+  #callbacks: Set<() => void> | undefined;
+
+  get aborted(): boolean {
+    return this.#aborted;
+  }
+
+  get reason(): unknown {
+    return this.#reason;
+  }
+
+  /** Runs `callback` at the abort, unless it is deleted before. */
+  add(callback: () => void): void {
+    this.#callbacks ??= new Set();
+    this.#callbacks.add(callback);
+  }
+
+  delete(callback: () => void): void {
+    this.#callbacks?.delete(callback);
+  }
+
+  abort(reason: unknown): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
+    this.#reason = reason;
+    if (this.#callbacks !== undefined) runAll(this.#callbacks);
+  }
+}
+
 const watched = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**

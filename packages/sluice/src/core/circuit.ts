@@ -1,5 +1,6 @@
 import type { Clock, Random } from "../clock.ts";
 import type { UnnamedEvent } from "../events.ts";
+import type { Abort } from "./abort.ts";
 import type { Settings } from "./options.ts";
 import { sleep } from "./waits.ts";
 
@@ -22,12 +23,12 @@ export type Leave = "free" | "probe";
 /** Says when a batch may be attempted. */
 export interface Gate {
   /**
-   * Waits for leave to attempt. Resolves with none when `deadline` (on the clock) passes or `signal`
-   * aborts first. Whoever is let through must report back: succeeded, failed or withdrawn.
+   * Waits for leave to attempt. Resolves with none when `deadline` (on the clock) passes, or at
+   * `abort`. Whoever is let through must report back: succeeded, failed or withdrawn.
    */
-  admit(deadline: number, signal: AbortSignal): Promise<Leave | undefined>;
-  /** Waits `delayMs`, or until `signal` aborts. */
-  wait(delayMs: number, signal: AbortSignal): Promise<void>;
+  admit(deadline: number, abort: Abort): Promise<Leave | undefined>;
+  /** Waits `delayMs`, or until `abort`. */
+  wait(delayMs: number, abort: Abort): Promise<void>;
   /** The store answered, be it with a rejection. */
   succeeded(leave: Leave): void;
   failed(leave: Leave, error: unknown): void;
@@ -68,22 +69,22 @@ export class Circuit implements Gate {
     return this.#failures >= this.#retry().circuitAfter;
   }
 
-  async admit(deadline: number, signal: AbortSignal): Promise<Leave | undefined> {
+  async admit(deadline: number, abort: Abort): Promise<Leave | undefined> {
     for (;;) {
       const now = this.#clock.now();
-      if (signal.aborted || now >= deadline) return undefined;
+      if (abort.aborted || now >= deadline) return undefined;
       if (!this.open) return "free";
       if (!this.#probing && now >= this.#openUntil) {
         this.#probing = true;
         return "probe";
       }
       const until = this.#probing ? deadline : Math.min(deadline, this.#openUntil);
-      await sleep(this.#clock, until - now, signal, this.#wakers);
+      await sleep(this.#clock, until - now, abort, this.#wakers);
     }
   }
 
-  async wait(delayMs: number, signal: AbortSignal): Promise<void> {
-    await sleep(this.#clock, delayMs, signal);
+  async wait(delayMs: number, abort: Abort): Promise<void> {
+    await sleep(this.#clock, delayMs, abort);
   }
 
   succeeded(leave: Leave): void {

@@ -1,8 +1,10 @@
 import type { Clock, Random } from "../clock.ts";
-import { isSluiceError, SluiceError } from "../errors.ts";
+import { isSluiceError } from "../errors.ts";
 import type { DropReason, UnnamedEvent } from "../events.ts";
 import type { Shape, Size } from "../shapes/shape.ts";
-import type { BatchId, RejectedEntry, Sink, WriteResult } from "../sinks/sink.ts";
+import type { BatchId, RejectedEntry, Sink } from "../sinks/sink.ts";
+import type { Abort } from "./abort.ts";
+import { attemptWrite } from "./attempt.ts";
 import { bisect } from "./bisect.ts";
 import type { Books } from "./books.ts";
 import { backoffMs, type Gate } from "./circuit.ts";
@@ -31,10 +33,12 @@ export interface Flight<Batch> {
   readonly batch: Batch;
   readonly id: BatchId;
   readonly gate: Gate;
+  /** Others' failures do not hold it up, and are not why it fails. */
+  readonly apart: boolean;
   /** When its time began, on the clock: deliveryTimeoutMs counts from here. */
   readonly startedAt: number;
   /** Ends the delivery at once: what is open becomes unknown or abandoned. */
-  readonly abort: AbortSignal;
+  readonly abort: Abort;
   /** Why what is abandoned is dropped. */
   readonly dropReason: () => DropReason;
   /** Called as items pass from held to an outcome. */
@@ -64,11 +68,6 @@ type Verdict =
       /** Halving cannot help. */
       readonly whole: boolean;
     };
-
-type Answer =
-  | { readonly kind: "answered"; readonly result: unknown }
-  | { readonly kind: "failed"; readonly error: unknown }
-  | { readonly kind: "aborted" };
 
 /** Delivers one batch at a time on behalf of a lane: attempts, pauses, halving, dead letters. */
 export class Delivery<Batch, Entry> {
@@ -113,16 +112,16 @@ export class Delivery<Batch, Entry> {
 
     // Answers with the cause when the piece is to be halved. Never after an attempt that may have been
     // applied: its halves have ids of their own, and would land beside what landed then.
-    const settle = async (piece: Batch, pieceId: BatchId, from: number, before: number) => {
+    const settle = async (piece: Batch, as: BatchId, from: number, before = 0, why?: unknown) => {
       const tries = { count: before };
-      const verdict = await this.#write(flight, piece, pieceId, tries);
+      const verdict = await this.#write(flight, piece, as, tries, why);
       const attempts = tries.count;
       settlement.attempts += attempts - before;
       const size = shape.size(piece);
       if (verdict.kind === "rejected" && !verdict.ambiguous && !verdict.whole && size.entries > 1) {
         return { cause: verdict.error, attempts };
       }
-      const part = { batch: piece, size, id: pieceId, from, attempts, flight };
+      const part = { batch: piece, size, id: as, from, attempts, flight };
       const shortfalls =
         verdict.kind === "applied"
           ? await this.#applied(part, verdict.result)
@@ -135,14 +134,14 @@ export class Delivery<Batch, Entry> {
       return undefined;
     };
 
-    const refusal = await settle(batch, id, 0, 0);
+    const refusal = await settle(batch, id, 0);
     if (refusal !== undefined) {
       emit({ type: "bisected", id, error: refusal.cause, ...shape.size(batch) });
-      const attempts = new Map([["", refusal.attempts]]); // by the path of the part that was refused
+      const refusals = new Map([["", refusal]]); // by the path of the part that was refused
       await bisect(batch, refusal.cause, shape, async (piece, path, from) => {
-        const before = attempts.get(path.slice(0, -1)) ?? 0;
-        const again = await settle(piece, { ...id, part: path }, from, before);
-        if (again !== undefined) attempts.set(path, again.attempts);
+        const { attempts, cause } = refusals.get(path.slice(0, -1)) ?? refusal;
+        const again = await settle(piece, { ...id, part: path }, from, attempts, cause);
+        if (again !== undefined) refusals.set(path, again);
         return again;
       });
     }
@@ -150,16 +149,17 @@ export class Delivery<Batch, Entry> {
 
   /** Attempts until the store answers for good, time runs out, or `abort` fires. */
   async #write(
-    { gate, startedAt, abort }: Flight<Batch>,
+    { gate, apart, startedAt, abort }: Flight<Batch>,
     part: Batch,
     id: BatchId,
     tries: { count: number },
+    why: unknown,
   ): Promise<Verdict> {
     const { clock, sink, books, random, settings, emit } = this.#parts;
     const deadline = startedAt + settings().deliveryTimeoutMs;
     let ambiguous = false;
     // Why the batch failed, if it never gets to an attempt of its own.
-    let error = books.lastError;
+    let error = apart ? why : books.lastError;
     for (let attempt = 1; ; attempt += 1) {
       const leave = await gate.admit(deadline, abort);
       if (leave === undefined) break;
@@ -170,7 +170,7 @@ export class Delivery<Batch, Entry> {
       tries.count += 1;
       books.attempts += 1;
       if (attempt > 1) books.retries += 1;
-      const answer = await this.#attempt(part, id, attempt, deadline, abort);
+      const answer = await attemptWrite(this.#parts, part, { id, attempt, deadline, abort });
       if (answer.kind === "answered") {
         gate.succeeded(leave);
         books.lastError = undefined;
@@ -212,61 +212,9 @@ export class Delivery<Batch, Entry> {
       emit({ type: "retried", id, attempt, delayMs, ambiguous: mayHaveApplied, error });
       await gate.wait(delayMs, abort);
     }
+    if (abort.aborted) error ??= abort.reason;
     if (ambiguous) return { kind: "unknown", error };
     return { kind: abort.aborted ? "abandoned" : "expired", error };
-  }
-
-  /** One call of the sink, given up at its time limit or on `abort`; never throws, never hangs. */
-  async #attempt(
-    part: Batch,
-    id: BatchId,
-    attempt: number,
-    deadline: number,
-    abort: AbortSignal,
-  ): Promise<Answer> {
-    const { sink, shape, clock, settings, emit } = this.#parts;
-    const timeoutMs = Math.min(settings().writeTimeoutMs, deadline - clock.now());
-    const endsAt = clock.now() + timeoutMs;
-    const controller = new AbortController();
-    const warn = (error: unknown): void => {
-      emit({ type: "warning", error });
-    };
-    return new Promise<Answer>((resolve) => {
-      let over = false;
-      const end = (answer: Answer): void => {
-        over = true;
-        clock.cancel(timer);
-        abort.removeEventListener("abort", onAbort);
-        resolve(answer);
-      };
-      const onAbort = (): void => {
-        controller.abort(abort.reason);
-        end({ kind: "aborted" });
-      };
-      const timer = clock.schedule(() => {
-        const message = `the sink did not answer within ${timeoutMs} ms`;
-        const error = new SluiceError("SLUICE_ERR_WRITE_TIMEOUT", message);
-        controller.abort(error);
-        end({ kind: "failed", error });
-      }, timeoutMs);
-      abort.addEventListener("abort", onAbort);
-      const { signal } = controller;
-      const remainingMs = (): number => endsAt - clock.now();
-      const context = { id, attempt, signal, timeoutMs, remainingMs, shape, warn };
-      // Inside a promise, so that a sink that throws before it returns one is caught as well.
-      new Promise<WriteResult | undefined | void>((answer) => {
-        answer(sink.write(part, context));
-      }).then(
-        (result) => {
-          if (over) emit({ type: "late", id, attempt });
-          else end({ kind: "answered", result });
-        },
-        (error: unknown) => {
-          if (over) emit({ type: "late", id, attempt, error });
-          else end({ kind: "failed", error });
-        },
-      );
-    });
   }
 
   async #applied(part: Part<Batch>, returned: unknown): Promise<readonly Shortfall<Batch>[]> {
@@ -326,7 +274,7 @@ export class Delivery<Batch, Entry> {
       emit({ type: "dead-lettered", id, outcome, attempts, error: cause, entry, ...size });
       return { outcome, from: from + index, size, error: failure(outcome, id, attempts, cause) };
     });
-    if (deadLetter === undefined) return shortfalls;
+    if (deadLetter === undefined || entries.length === 0) return shortfalls;
     const letters = entries.map(({ index, cause }) => (): unknown => {
       const [entry, items] = [shape.entryAt(batch, index), shape.itemsAt(batch, index)];
       return deadLetter({ entry, items, outcome, cause, attempts, id });

@@ -68,10 +68,10 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const delivery = new Delivery<Batch, Entry>({ ...shared, shape, sink, deadLetter });
     const [run, releases] = [uniqueId(), sink.releases === true];
     const onRoom = this.#onRoom.bind(this);
+    const common = { ...shared, delivery, releases, onRoom };
     const make: MakeLane<Item, Batch> = (index, call) => {
       const writer = `${parts.name}:${run}:${index}`;
-      const gate = call?.turn ?? this.#circuit;
-      return new Lane(shape, { ...shared, writer, delivery, gate, call, releases, onRoom });
+      return new Lane(shape, common, { writer, gate: call?.turn ?? this.#circuit, call });
     };
     this.#lanes = lanesOf(shape, parts.lanes, shared, make);
     this.#room = new Room(parts.name, this.#lanes, settings);

@@ -1,49 +1,22 @@
-import { type Clock, endOfTick, type Random, type Timer } from "../clock.ts";
+import { endOfTick, type Timer } from "../clock.ts";
 import { SluiceError } from "../errors.ts";
-import type { DropReason, FlushReason, UnnamedEvent } from "../events.ts";
+import type { DropReason, FlushReason } from "../events.ts";
 import type { Accumulator, Sealed, Shape, Size } from "../shapes/shape.ts";
-import type { Books } from "./books.ts";
-import type { Gate } from "./circuit.ts";
-import type { Delivery } from "./delivery.ts";
+import { Abort } from "./abort.ts";
 import { detached } from "./detached.ts";
 import type { Settings } from "./options.ts";
+import type { LaneIdentity, LaneOfGroup, LaneParts } from "./lane-parts.ts";
 import { type Claim, type Landing, type Segment, segmentOf, settle } from "./segment.ts";
-import type { Turn } from "./slots.ts";
-
-/** What a lane needs of its batcher. */
-export interface LaneParts<Batch> {
-  readonly writer: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly books: Books;
-  readonly delivery: Pick<Delivery<Batch, unknown>, "deliver">;
-  readonly gate: Gate;
-  /** Of a lane that lives for one batch of its group. */
-  readonly call?: LaneOfGroup | undefined;
-  /** Whether the sink lets go of a batch that it has taken. */
-  readonly releases: boolean;
-  readonly settings: () => Settings;
-  readonly emit: (event: UnnamedEvent) => void;
-  /** Room was freed. */
-  readonly onRoom: () => void;
-}
-
-/** What a lane needs that gathers the next batch of a group, and ends when it has landed. */
-export interface LaneOfGroup {
-  /** Its slot: it gathers until it holds one. */
-  readonly turn: Turn;
-  /** Whether the group has nothing else under way. */
-  alone(): boolean;
-  /** It is empty. */
-  ended(): void;
-}
 
 /** A strictly serial path to the sink: one accumulator, one loop, at most one batch in flight. */
 export class Lane<Item, Batch> {
+  place = -1;
   readonly accumulator: Accumulator<Item, Batch>;
   readonly #parts: LaneParts<Batch>;
+  readonly #identity: LaneIdentity;
+  readonly #call: LaneOfGroup | undefined;
   readonly #segments: Segment<Batch>[] = [];
-  readonly #abort = new AbortController();
+  readonly #abort = new Abort();
   #inFlight: { segment: Segment<Batch>; items: number; entries: number; bytes: number } | undefined;
   #running = false;
   #timer: Timer;
@@ -51,9 +24,11 @@ export class Lane<Item, Batch> {
   #seq = 0;
   #dropReason: DropReason = "close";
 
-  constructor(shape: Shape<Item, Batch>, parts: LaneParts<Batch>) {
+  constructor(shape: Shape<Item, Batch>, parts: LaneParts<Batch>, identity: LaneIdentity) {
     this.accumulator = shape.accumulator();
     this.#parts = parts;
+    this.#identity = identity;
+    this.#call = identity.call;
   }
 
   /** Nothing is in flight or about to be. */
@@ -104,7 +79,7 @@ export class Lane<Item, Batch> {
 
   /** Nothing came. */
   spare(): void {
-    if (!this.#running && this.#segments.length === 0) this.#parts.call?.ended();
+    if (!this.#running && this.#segments.length === 0) this.#call?.ended();
   }
 
   /** What is gathered is due, and gathers on until it can leave. */
@@ -172,6 +147,7 @@ export class Lane<Item, Batch> {
   /** Nobody cares any more: what is gathered is never sent, what is in flight is given up. */
   withdraw(error: SluiceError): void {
     this.#dropReason = "withdrawn";
+    for (const segment of this.#segments) segment.reason ??= "flush"; // nothing joins it any more
     this.#abort.abort(error);
     while (this.dropOldest("withdrawn", () => error));
     this.#parts.onRoom();
@@ -212,8 +188,8 @@ export class Lane<Item, Batch> {
 
   /** A new segment, whose time begins. */
   #begin({ maxDelayMs, dispatchWhenIdle }: Settings): Segment<Batch> {
-    const { clock, random, call } = this.#parts;
-    const hasTime = maxDelayMs > 0 && !(dispatchWhenIdle && (call?.alone() ?? true));
+    const { clock, random } = this.#parts;
+    const hasTime = maxDelayMs > 0 && !(dispatchWhenIdle && (this.#call?.alone() ?? true));
     const segment: Segment<Batch> = {
       first: this.#nextOrdinal,
       entries: 0,
@@ -259,9 +235,9 @@ export class Lane<Item, Batch> {
     if (this.#running) return;
     this.#cancelTimer();
     const oldest = this.#segments[0];
-    const { clock, call } = this.#parts;
+    const { clock } = this.#parts;
     if (oldest === undefined) {
-      call?.ended();
+      this.#call?.ended();
       return;
     }
     detached(() => {
@@ -278,7 +254,8 @@ export class Lane<Item, Batch> {
   }
 
   async #run(): Promise<void> {
-    const { call, clock, settings } = this.#parts;
+    const { clock, settings } = this.#parts;
+    const call = this.#call;
     // The caller's own code goes on first: a sink never runs inside add.
     await (call === undefined ? undefined : endOfTick());
     for (;;) {
@@ -287,7 +264,7 @@ export class Lane<Item, Batch> {
       const startedAt = clock.now();
       if (segment.reason === undefined && startedAt < this.#dueAt(segment)) break;
       if (call !== undefined) {
-        await call.turn.take(startedAt + settings().deliveryTimeoutMs, this.#abort.signal);
+        await call.turn.take(startedAt + settings().deliveryTimeoutMs, this.#abort);
         if (this.#segments[0] !== segment) continue; // withdrawn meanwhile
       }
       this.#segments.shift();
@@ -298,7 +275,8 @@ export class Lane<Item, Batch> {
   }
 
   async #send(segment: Segment<Batch>, reason: FlushReason, startedAt: number): Promise<void> {
-    const { books, clock, delivery, emit, gate, onRoom, releases, writer } = this.#parts;
+    const { books, clock, delivery, emit, onRoom, releases } = this.#parts;
+    const { call, gate, writer } = this.#identity;
     const sealed = this.#seal(segment);
     if (sealed === undefined) return;
     const { batch, items, entries, bytes } = sealed;
@@ -316,8 +294,9 @@ export class Lane<Item, Batch> {
       batch,
       id,
       gate,
+      apart: call !== undefined,
       startedAt,
-      abort: this.#abort.signal,
+      abort: this.#abort,
       dropReason: () => this.#dropReason,
       release,
       rest,

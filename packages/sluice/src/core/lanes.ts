@@ -1,6 +1,8 @@
 import type { Clock } from "../clock.ts";
 import type { Shape } from "../shapes/shape.ts";
-import type { Lane, LaneParts } from "./lane.ts";
+import { Bag } from "./bag.ts";
+import type { Lane } from "./lane.ts";
+import type { LaneOfGroup } from "./lane-parts.ts";
 import type { Settings } from "./options.ts";
 import { type Share, Slots, Turn } from "./slots.ts";
 
@@ -15,10 +17,7 @@ interface LanesParts {
 }
 
 /** Makes the lane of this number. */
-export type MakeLane<Item, Batch> = (
-  index: number,
-  call?: LaneParts<Batch>["call"],
-) => Lane<Item, Batch>;
+export type MakeLane<Item, Batch> = (index: number, call?: LaneOfGroup) => Lane<Item, Batch>;
 
 /** The lanes that a shape needs: by key, or by group where it has groups. */
 export function lanesOf<Item, Batch>(
@@ -63,7 +62,7 @@ interface Group<Item, Batch> extends Share {
  */
 class GroupLanes<Item, Batch> implements Lanes<Item, Batch> {
   readonly #groups = new Map<unknown, Group<Item, Batch>>();
-  readonly #lanes = new Set<Lane<Item, Batch>>();
+  readonly #lanes = new Bag<Lane<Item, Batch>>();
   readonly #groupOf: (item: Item) => unknown;
   readonly #slots: Slots;
   readonly #clock: Clock;
@@ -96,7 +95,7 @@ class GroupLanes<Item, Batch> implements Lanes<Item, Batch> {
   }
 
   [Symbol.iterator](): Iterator<Lane<Item, Batch>> {
-    return this.#lanes.values();
+    return this.#lanes.values().values();
   }
 
   #begin(key: unknown, group: Group<Item, Batch>): Lane<Item, Batch> {

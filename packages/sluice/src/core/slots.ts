@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { Abort } from "./abort.ts";
 import type { Gate, Leave } from "./circuit.ts";
 import { sleep } from "./waits.ts";
 
@@ -31,26 +32,26 @@ export class Slots {
     this.#clock = clock;
   }
 
-  /** Waits for a slot. False when `deadline` (on the clock) passes or `signal` aborts first. */
-  async take(share: Share, deadline: number, signal: AbortSignal): Promise<boolean> {
-    if (signal.aborted || this.#clock.now() >= deadline) return false;
+  /** Waits for a slot. False when `deadline` (on the clock) passes, or at `abort`. */
+  async take(share: Share, deadline: number, abort: Abort): Promise<boolean> {
+    if (abort.aborted || this.#clock.now() >= deadline) return false;
     // Those who wait are kept by the rule: nobody who may go is overtaken.
     if (this.#grant(share)) return true;
     return new Promise((resolve) => {
       const end = (granted: boolean): void => {
         this.#waiting.delete(waiting);
         this.#clock.cancel(timer);
-        signal.removeEventListener("abort", onAbort);
+        abort.delete(giveUp);
         resolve(granted);
       };
-      const onAbort = (): void => end(false);
+      const giveUp = (): void => end(false);
       const waiting: Waiting = { share, grant: () => end(true) };
       const timer =
         deadline === Infinity
           ? undefined
-          : this.#clock.schedule(onAbort, deadline - this.#clock.now());
+          : this.#clock.schedule(giveUp, deadline - this.#clock.now());
       this.#waiting.add(waiting);
-      signal.addEventListener("abort", onAbort);
+      abort.add(giveUp);
     });
   }
 
@@ -87,19 +88,19 @@ export class Turn implements Gate {
   }
 
   /** Waits for a slot ahead of the attempt, so that what gathers meanwhile comes along. */
-  async take(deadline: number, signal: AbortSignal): Promise<void> {
-    if (!this.#held) this.#held = await this.#slots.take(this.#share, deadline, signal);
+  async take(deadline: number, abort: Abort): Promise<void> {
+    if (!this.#held) this.#held = await this.#slots.take(this.#share, deadline, abort);
   }
 
-  async admit(deadline: number, signal: AbortSignal): Promise<Leave | undefined> {
-    await this.take(deadline, signal);
-    if (this.#held && !signal.aborted && this.#clock.now() < deadline) return "free";
+  async admit(deadline: number, abort: Abort): Promise<Leave | undefined> {
+    await this.take(deadline, abort);
+    if (this.#held && !abort.aborted && this.#clock.now() < deadline) return "free";
     this.giveBack();
     return undefined;
   }
 
-  async wait(delayMs: number, signal: AbortSignal): Promise<void> {
-    await sleep(this.#clock, delayMs, signal);
+  async wait(delayMs: number, abort: Abort): Promise<void> {
+    await sleep(this.#clock, delayMs, abort);
   }
 
   succeeded(): void {

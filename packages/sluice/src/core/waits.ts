@@ -3,6 +3,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { SluiceError } from "../errors.ts";
+import type { Abort } from "./abort.ts";
 import type { Lane } from "./lane.ts";
 import type { Receipt } from "./reports.ts";
 
@@ -27,24 +28,24 @@ export function receipt<Item, Batch>(
   });
 }
 
-/** Waits `delayMs`, or until `signal` aborts; `wakers` may end it as well. */
+/** Waits `delayMs`, or until `abort`; `wakers` may end it as well. */
 export async function sleep(
   clock: Clock,
   delayMs: number,
-  signal: AbortSignal,
+  abort: Abort,
   wakers?: Set<() => void>,
 ): Promise<void> {
-  if (delayMs <= 0 || signal.aborted) return;
+  if (delayMs <= 0 || abort.aborted) return;
   await new Promise<void>((resolve) => {
     const done = (): void => {
       clock.cancel(timer);
       wakers?.delete(done);
-      signal.removeEventListener("abort", done);
+      abort.delete(done);
       resolve();
     };
     const timer = delayMs === Infinity ? undefined : clock.schedule(done, delayMs);
     wakers?.add(done);
-    signal.addEventListener("abort", done);
+    abort.add(done);
   });
 }
 
@@ -97,39 +98,49 @@ export async function inTurn(
   clock: Clock,
   works: readonly (() => unknown)[],
   timeoutMs: number,
-  abort: AbortSignal,
+  abort: Abort,
   failed: (error: unknown) => void,
 ): Promise<void> {
   const until = clock.now() + timeoutMs;
   let done = 0;
   for (const work of works) {
     if (clock.now() >= until) break;
-    await bounded(clock, work, until, abort, failed);
+    const going = bounded(clock, work, until, abort, failed);
+    if (going !== undefined) await going;
     done += 1;
   }
   const rest = async (): Promise<void> => {
     for (const work of works.slice(done)) {
-      await bounded(clock, work, clock.now() + timeoutMs, abort, failed);
+      const going = bounded(clock, work, clock.now() + timeoutMs, abort, failed);
+      if (going !== undefined) await going;
     }
   };
   if (done < works.length) void rest();
 }
 
 /**
- * Begins `work` and waits for it until the time `until` on the clock, or until `abort`; after either
- * it is begun and not waited for. How it fails goes to `failed`; never rejects.
+ * Begins `work` and waits for it, unless it is done at once, until the time `until` on the clock, or
+ * until `abort`; after either it is begun and not waited for. How it fails goes to `failed`; never rejects.
  */
 function bounded(
   clock: Clock,
   work: () => unknown,
   until: number,
-  abort: AbortSignal,
+  abort: Abort,
   failed: (error: unknown) => void,
-): Promise<void> {
+): Promise<void> | undefined {
+  let given: PromiseLike<unknown> | undefined;
+  try {
+    given = work() as typeof given;
+    if (typeof given?.then !== "function") return undefined;
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
   return new Promise((resolve) => {
     const end = (): void => {
       clock.cancel(timer);
-      abort.removeEventListener("abort", onAbort);
+      abort.delete(onAbort);
       resolve();
     };
     const fail = (error: unknown): void => {
@@ -140,10 +151,8 @@ function bounded(
     const timer = clock.schedule(() => {
       fail(new Error("deadLetter took longer than writeTimeoutMs"));
     }, until - clock.now());
-    abort.addEventListener("abort", onAbort);
-    new Promise((done) => {
-      done(work());
-    }).then(end, fail);
+    abort.add(onAbort);
+    Promise.resolve(given).then(end, fail);
     if (abort.aborted) onAbort();
   });
 }

@@ -1,7 +1,7 @@
 import { type Coalescer, createCoalescer } from "../coalescer/coalescer.ts";
 import type { WaitOptions } from "../core/batcher.ts";
 import { type ErrorCode, isSluiceError } from "../errors.ts";
-import { checkNames, readConfig, readGates } from "./statsig-api.ts";
+import { checkNames, isSenseless, readConfig, readGates } from "./statsig-api.ts";
 import type { StatsigParts } from "./statsig-options.ts";
 import type { ConfigEvaluation, GateEvaluation } from "./statsig-types.ts";
 import { readUser, type StatsigUser } from "./statsig-user.ts";
@@ -30,7 +30,7 @@ export class Evaluations {
   readonly #offlineFallback: boolean;
   #fallbacks = 0;
 
-  constructor({ api, metadata, offlineFallback, asking }: StatsigParts) {
+  constructor({ api, metadata, offlineFallback, redact, asking }: StatsigParts) {
     this.#offlineFallback = offlineFallback;
     this.coalescer = createCoalescer({
       ...asking,
@@ -47,7 +47,8 @@ export class Evaluations {
         const about = { user: JSON.parse(first.user) as unknown, statsigMetadata: metadata };
         if (kind === "gate") {
           const body = { gateNames: names, ...about };
-          return readGates(await api.attempt({ path: "/v1/check_gate", body }, { signal }));
+          const answer = await api.attempt({ path: "/v1/check_gate", body }, { signal });
+          return readGates(answer, names, redact);
         }
         const body = { configName: name, ...about };
         const answer = await api.attempt({ path: "/v1/get_config", body }, { signal });
@@ -84,10 +85,12 @@ export class Evaluations {
     try {
       return (await this.coalescer.load(question, options)) as Evaluation[K];
     } catch (error) {
-      if (!this.#offlineFallback || !isSluiceError(error) || !NO_ANSWER.has(error.code))
-        throw error;
+      if (!this.#offlineFallback || !isNoAnswer(error)) throw error;
       this.#fallbacks += 1;
       return null;
     }
   }
 }
+
+const isNoAnswer = (error: unknown): boolean =>
+  (isSluiceError(error) && NO_ANSWER.has(error.code)) || isSenseless(error);

@@ -1,9 +1,9 @@
 import { systemClock } from "../clock.ts";
 import { canonicalJson } from "../coalescer/canonical-json.ts";
 import { type Batcher, createBatcher } from "../core/batcher.ts";
-import { isSluiceError, messageOf, quote, SluiceError, undecided } from "../errors.ts";
+import { isSluiceError, messageOf, quote, rejected, SluiceError, undecided } from "../errors.ts";
 import { list } from "../shapes/list.ts";
-import { HttpError } from "../sinks/http/http-error.ts";
+import { isSenseless } from "./statsig-api.ts";
 import type { StatsigParts } from "./statsig-options.ts";
 import { readUser } from "./statsig-user.ts";
 
@@ -33,17 +33,20 @@ export function createEventLog({
       try {
         await eventApi.attempt({ path: "/v1/log_event", headers, body }, { signal });
       } catch (error) {
-        throw wasTaken(error) ? undecided(messageOf(error), { cause: error }) : error;
+        throw judged(error);
       }
     },
   });
 }
 
-/** A success in words that make no sense: the events may be taken, and halves of them would be again. */
-function wasTaken(error: unknown): boolean {
-  if (!isSluiceError(error) || error.disposition !== "rejected") return false;
-  const { cause } = error;
-  return cause instanceof HttpError && cause.status !== undefined && cause.status < 300;
+/** What a failed call means for its events. */
+function judged(error: unknown): unknown {
+  // They may be taken, and halves of them would be again.
+  if (isSenseless(error)) return undecided(messageOf(error), { cause: error });
+  if (!isSluiceError(error) || error.disposition !== "rejected" || error.whole) return error;
+  // Halved even after an attempt that was lost: some may count twice then, as after any such attempt,
+  // and otherwise one bad event would take the others with it.
+  return rejected(error.message, { cause: error.cause, ambiguous: false });
 }
 
 const FIELDS = ["eventName", "user", "value", "metadata", "time"];
@@ -79,7 +82,7 @@ export function readEvent(event: unknown, now: number): LoggedEvent {
 /** Checks and copies several, at least one: none is taken if one is refused. */
 export function readEvents(events: unknown, now: number): readonly LoggedEvent[] {
   if (Array.isArray(events) && events.length > 0) {
-    return events.map((event: unknown) => readEvent(event, now));
+    return Array.from(events as readonly unknown[], (event) => readEvent(event, now));
   }
   throw invalid("events", "a list with at least one", events);
 }

@@ -13,7 +13,7 @@ export interface StatsigOptions
       CoalescerOptions<unknown, unknown>,
       "maxInFlight" | "maxBufferedEntries" | "closeTimeoutMs" | "observe" | "clock" | "random"
     > {
-  /** A server secret key, or a client key. Appears in no error. */
+  /** A server secret key, or a client key: visible ASCII characters. Appears in no error. */
   readonly apiKey: string;
   /** Default "https://api.statsig.com". */
   readonly baseUrl?: string | URL | undefined;
@@ -29,7 +29,7 @@ export interface StatsigOptions
   readonly cacheTtlMs?: number | undefined;
   /** Answers kept at most; 0 keeps none. Default 10,000. */
   readonly cacheMaxEntries?: number | undefined;
-  /** Gates of a user in a call at most, 1 to 100, the API's limit. Default 100. */
+  /** Gates of a user in a call at most, 1 to 100, the API's limit. Default 100, or maxBufferedEntries if less. */
   readonly batchSize?: number | undefined;
   /**
    * How long questions about a user gather while a call about the same user is under way. What comes
@@ -37,8 +37,9 @@ export interface StatsigOptions
    */
   readonly batchFlushIntervalMs?: number | undefined;
   /**
-   * While the API gives no answer, after all attempts, gates are closed and configs `null`, instead of
-   * an error. What it refuses (an API key, a request) is an error still. Default false.
+   * While the API gives no answer, after all attempts, or none that makes sense, gates are closed and
+   * configs `null`, instead of an error. What it refuses (an API key, a request) is an error still.
+   * Default false.
    */
   readonly offlineFallback?: boolean | undefined;
   /** Asks the API not to count what is asked as exposures. Default false. */
@@ -47,11 +48,11 @@ export interface StatsigOptions
   readonly sdkType?: string | undefined;
   /** Told to the API. Default the version of this library. */
   readonly sdkVersion?: string | undefined;
-  /** Events in a call at most. Default 500. */
+  /** Events in a call at most. Default 500, or maxBufferedEvents if less. */
   readonly eventBatchSize?: number | undefined;
   /** How long events gather. Default 1,000. */
   readonly eventFlushIntervalMs?: number | undefined;
-  /** Events held at most; `logEvent` waits for room. Default 10,000. */
+  /** Events held at most; `logEvent` waits for room. Default 10,000, or 4 × eventBatchSize if more. */
   readonly maxBufferedEvents?: number | undefined;
 }
 

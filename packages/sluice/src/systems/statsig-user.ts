@@ -21,7 +21,7 @@ export interface StatsigUser {
   /** 7 to 45 characters. */
   readonly ip?: string | undefined;
   readonly userAgent?: string | undefined;
-  /** Two letters. */
+  /** 2 characters: "NZ". */
   readonly country?: string | undefined;
   readonly locale?: string | undefined;
   readonly appVersion?: string | undefined;
@@ -92,7 +92,7 @@ export function readUser(user: unknown): string {
     return canonicalJson(user);
   } catch (error) {
     if (!isSluiceError(error)) throw error;
-    const message = error.message.replace(/^value/, "user");
+    const message = error.message.replace(/^("?)value/, "$1user");
     throw new SluiceError("SLUICE_ERR_STATSIG_USER", message);
   }
 }
@@ -101,7 +101,8 @@ const present = (value: unknown): [string, unknown][] =>
   Object.entries(Object(value)).filter(([, field]) => field !== undefined);
 
 function invalid(field: string, expected: string, received: unknown): SluiceError {
-  const message = `${field} must be ${expected}; received ${quote(received)}`;
+  const place = field.length > 100 ? quote(field) : field; // it may hold a name of any length
+  const message = `${place} must be ${expected}; received ${quote(received)}`;
   return new SluiceError("SLUICE_ERR_STATSIG_USER", message);
 }
 

@@ -60,13 +60,10 @@ export function createStatsigClient(options: StatsigOptions): StatsigClient {
     },
     clearCache: () => coalescer.clear(),
     flush: async (wait) => {
-      await Promise.all([coalescer.flush(wait), events.flush(wait)]);
+      await both(coalescer.flush(wait), events.flush(wait));
     },
     close: async (closeOptions) => {
-      const [asked, logged] = await Promise.all([
-        coalescer.close(closeOptions),
-        events.close(closeOptions),
-      ]);
+      const [asked, logged] = await both(coalescer.close(closeOptions), events.close(closeOptions));
       return { evaluations: asked, events: logged };
     },
     stats: () => ({
@@ -75,7 +72,13 @@ export function createStatsigClient(options: StatsigOptions): StatsigClient {
       fallbacks: evaluations.fallbacks,
     }),
     [Symbol.asyncDispose]: async () => {
-      await Promise.all([coalescer.close(), events[Symbol.asyncDispose]()]);
+      await both(coalescer.close(), events[Symbol.asyncDispose]());
     },
   };
+}
+
+/** Like `Promise.all`, but a failure is told when the other has ended as well. */
+async function both<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([first, second]);
+  return Promise.all([first, second]);
 }

@@ -1,0 +1,86 @@
+import { calls } from "../shapes/calls.ts";
+import type { Accumulator, Sealed, Shape, Size } from "../shapes/shape.ts";
+import type { Question } from "./question.ts";
+
+/** Questions of one group that enter the engine together. */
+export type Together<Request, Answer> = readonly Question<Request, Answer>[];
+
+/**
+ * `calls`, of which an item is all that a group asked in a piece of running code: the engine has its work
+ * with each item, and an entry for each question.
+ */
+export function questionsShape<Request, Answer>(
+  grouped: boolean,
+): Shape<Together<Request, Answer>, Together<Request, Answer>, Question<Request, Answer>> {
+  const { partition: _, ...algebra } = calls<Question<Request, Answer>>();
+  return {
+    ...algebra,
+    size: ({ length }) => ({ items: length, entries: length, bytes: length }),
+    partition: () => undefined,
+    group: ([first]) => (grouped ? first?.home.group : undefined),
+    accumulator: () => new QuestionsAccumulator<Question<Request, Answer>>(),
+  };
+}
+
+/** Counts a byte for each: questions are limited by number, what they hold is the callers' own. */
+class QuestionsAccumulator<Entry> implements Accumulator<readonly Entry[], readonly Entry[]> {
+  addsItems = 0;
+  addsEntries = 0;
+  addsBytes = 0;
+  #entries: readonly Entry[] = [];
+  /** `#entries`, where it is this accumulator's to push to. */
+  #own: Entry[] | undefined;
+  #measured: readonly Entry[] = [];
+  #nextOrdinal = 0;
+
+  get items(): number {
+    return this.#entries.length;
+  }
+
+  get entries(): number {
+    return this.#entries.length;
+  }
+
+  get bytes(): number {
+    return this.#entries.length;
+  }
+
+  measure(item: readonly Entry[]): void {
+    this.#measured = item;
+    this.addsItems = item.length;
+    this.addsEntries = item.length;
+    this.addsBytes = item.length;
+  }
+
+  /** The first items of most batches are all of it: they are not copied. */
+  fold(): void {
+    this.#nextOrdinal += this.#measured.length;
+    if (this.#entries.length === 0) {
+      this.#entries = this.#measured;
+      this.#own = undefined;
+      return;
+    }
+    this.#own ??= Array.from(this.#entries);
+    for (const entry of this.#measured) this.#own.push(entry);
+    this.#entries = this.#own;
+  }
+
+  ordinals(): readonly number[] {
+    const { length } = this.#measured;
+    return Array.from({ length }, (_, index) => this.#nextOrdinal - length + index);
+  }
+
+  seal(entries: number): Sealed<readonly Entry[]> {
+    const all = entries === this.#entries.length;
+    const batch = all ? this.#entries : this.#entries.slice(0, entries);
+    this.#entries = all ? [] : this.#entries.slice(entries);
+    this.#own = undefined;
+    return { batch: Object.freeze(batch), items: entries, entries, bytes: entries };
+  }
+
+  dropOldest(): Size {
+    this.#entries = this.#entries.slice(1);
+    this.#own = undefined;
+    return { items: 1, entries: 1, bytes: 1 };
+  }
+}
