@@ -6,15 +6,15 @@ import { readFileSync } from "node:fs";
  * @type {Record<string, string>}
  */
 const limits = {
-  ".": "24 kB",
+  ".": "25.5 kB",
   "./postgres": "14 kB",
   "./client-stats": "24 kB",
   "./clickhouse": "32.5 kB",
   "./pubsub": "17.5 kB",
   "./agent-metadata": "28 kB",
-  "./http": "30 kB",
-  "./lru-cache": "10 kB",
-  "./statsig": "40 kB",
+  "./http": "22 kB",
+  "./lru-cache": "7.5 kB",
+  "./statsig": "32 kB",
   "./testing": "3 kB",
 };
 

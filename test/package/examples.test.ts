@@ -9,6 +9,9 @@ const run = promisify(execFile);
 
 const OUTPUT: Readonly<Record<string, string>> = {
   "agents-to-postgres.js": "disk: not mounted, load: 0.9\n",
+  "coalesced-calls.js":
+    "one call about ann: search, new_checkout\none call about bob: search\n" +
+    "search true, again true, new_checkout true\n",
   "list-to-function.js": "one write of 3: alpha, beta, gamma\n",
   "rows-to-clickhouse.js": "2 rows, 1 insert, deduplication by token\n",
   "usage-to-postgres.js": "10000 items, 3 entries, 1 batch\n",

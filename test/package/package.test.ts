@@ -1,6 +1,6 @@
 /** What is published, seen as its user sees it: the packed tarball, installed into an empty project. */
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -90,8 +90,8 @@ describe("the packed library", () => {
     }
     // Drivers are the user's to bring; npm installs none of these by itself.
     expect(manifest).toMatchObject({
-      peerDependencies: { chdb: expect.any(String) },
-      peerDependenciesMeta: { chdb: { optional: true } },
+      peerDependencies: { chdb: expect.any(String), "lru-cache": expect.any(String) },
+      peerDependenciesMeta: { chdb: { optional: true }, "lru-cache": { optional: true } },
     });
     for (const script of ["preinstall", "install", "postinstall"]) {
       expect(manifest).not.toHaveProperty(["scripts", script]);
@@ -119,6 +119,13 @@ describe("the packed library", () => {
     const subpaths = Object.entries(manifest.exports);
     expect(subpaths.length).toBeGreaterThan(1);
     const specifierOf = (subpath: string): string => `sluice${subpath.slice(1)}`;
+    const wanting = await importAll(["sluice/statsig", "sluice/lru-cache"]);
+    for (const result of Object.values(wanting)) {
+      expect(result, "without its peer").toEqual({ code: "ERR_MODULE_NOT_FOUND" });
+    }
+    cpSync(join(root, "node_modules/lru-cache"), join(project, "node_modules/lru-cache"), {
+      recursive: true,
+    });
     const results = await importAll(subpaths.map(([subpath]) => specifierOf(subpath)));
     for (const [subpath, target] of subpaths) {
       const result = results[specifierOf(subpath)];

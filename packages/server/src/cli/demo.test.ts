@@ -2,6 +2,7 @@ import { PassThrough } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { runDemo } from "./demo.ts";
+import { Failure, messageOf } from "./failure.ts";
 import type { Io } from "./io.ts";
 import { main } from "./main.ts";
 
@@ -86,6 +87,12 @@ test("a log lands, is verified, and --json is one object", { timeout: TIMEOUT_MS
     dropped: 0,
     unknown: 0,
   });
+  expect(report).toHaveProperty("systems.gates", {
+    checks: 8,
+    apiCalls: 3,
+    cacheHits: 0,
+    failures: 0,
+  });
   const stderr = run.stderr();
   expect(stderr).toContain("line 5 does not start with a host");
   expect(stderr).toContain("line 7 was refused");
@@ -105,7 +112,9 @@ test("generated traffic lands and the summary says so", { timeout: TIMEOUT_MS },
   expect(summary).toMatch(/✓ watch of 192\.0\.2\.1 +3 rows as counted\n/);
   expect(summary).toMatch(/log rows +1,500 +written as they came: 1 batch, [\d,]+ bytes\n/);
   expect(summary).toMatch(/✓ access_log +1,500 rows as counted\n/);
-  expect(summary.match(/✓/g)).toHaveLength(6);
+  expect(summary).toMatch(/gates +3,000 +checks, two per request, in \d+ calls; [\d,]+ answered/);
+  expect(summary).toMatch(/✓ gates +3,000 answers as the rules say\n/);
+  expect(summary.match(/✓/g)).toHaveLength(7);
   expect(run.stderr()).toBe("");
 });
 
@@ -116,6 +125,7 @@ test("a log without lines lands as nothing", { timeout: TIMEOUT_MS }, async () =
   const summary = run.stdout();
   expect(summary).toMatch(/metadata +0 +rows written, the newest of 0 values: 0 batches/);
   expect(summary).not.toContain("watch");
+  expect(summary).toMatch(/gates +0 +checks, two per request, in 0 calls; 0 answered/);
   expect(summary).toContain("Nothing was replayed, and nothing landed.");
 });
 
@@ -130,7 +140,11 @@ test("SIGINT drains what was read and sums it up", { timeout: TIMEOUT_MS }, asyn
   expect(await run.exitCode).toBe(130);
   expect(JSON.parse(run.stdout())).toMatchObject({
     events: 4,
-    systems: { agentMetadata: { committed: 12 }, accessRows: { committed: 4 } },
+    systems: {
+      agentMetadata: { committed: 12 },
+      accessRows: { committed: 4 },
+      gates: { checks: 8, failures: 0 },
+    },
     verified: true,
   });
 });
@@ -139,7 +153,9 @@ test("without chDB the rest lands, and the demo says so", { timeout: TIMEOUT_MS 
   const absent = Object.assign(new Error("no chdb"), { code: "ERR_MODULE_NOT_FOUND" });
   const options = { help: false, json: true, postgres: undefined, clickhouse: undefined };
   const run = startWith((io) =>
-    runDemo({ ...options, traffic: { events: 10, seed: 1 } }, io, () => Promise.reject(absent)),
+    runDemo({ ...options, traffic: { events: 10, seed: 1 } }, io, {
+      loadChdb: () => Promise.reject(absent),
+    }),
   );
   expect(await run.exitCode).toBe(0);
   const skipped = expect.stringMatching(/^the access log is left out, .*`npm install chdb`/);
@@ -158,6 +174,21 @@ test("a ClickHouse that cannot be used ends in one line", { timeout: TIMEOUT_MS 
   expect(run.stderr()).toMatch(
     /^sluice: cannot use the database "http:\/\/u:\*\*\*@127\.0\.0\.1:1": .*ECONNREFUSED.*\n$/,
   );
+});
+
+test("a flag API that does not start ends in one line", { timeout: TIMEOUT_MS }, async () => {
+  const options = { help: false, json: true, postgres: undefined, clickhouse: undefined };
+  const run = startWith((io) =>
+    runDemo({ ...options, traffic: { events: 1, seed: 1 } }, io, {
+      startFlagApi: () => Promise.reject(new Error("no port")),
+    }).catch((error: unknown) => {
+      io.stderr.write(messageOf(error));
+      return error instanceof Failure ? error.exitCode : -1;
+    }),
+  );
+  expect(await run.exitCode).toBe(1);
+  expect(run.stdout()).toBe("");
+  expect(run.stderr()).toBe("cannot start the flag API on this machine: no port");
 });
 
 test("a corrupt log ends in one line and exit code 2", { timeout: TIMEOUT_MS }, async () => {

@@ -1,3 +1,4 @@
+import { createGateTally } from "../flags/gate-tally.ts";
 import { agentIdOf } from "../traffic/agent-id.ts";
 import { createMetadataTally } from "../traffic/metadata-tally.ts";
 import { createRowTally, type RowSums } from "../traffic/row-tally.ts";
@@ -14,7 +15,9 @@ import { readSnapshot, verifyTables } from "../traffic/verify.ts";
 import { type LoadChdb, type NoRowStore, openRowStore, type RowStore } from "./clickhouse.ts";
 import { type Database, openDatabase } from "./database.ts";
 import { EXIT, Failure, messageOf } from "./failure.ts";
+import { type Flags, openFlags, type StartFlagApi } from "./flags.ts";
 import { createFollower, type Follower } from "./follower.ts";
+import { type Gates, openGates } from "./gates.ts";
 import { type Io, print } from "./io.ts";
 import { type Landing, openLanding, prepareRows, prepareTables } from "./landing.ts";
 import type { DemoOptions } from "./options.ts";
@@ -30,8 +33,19 @@ const HASTY_TIMEOUT_MS = 5_000;
 /** How long a watcher may take to see the last of what landed: two of its polls, and some more. */
 const WATCH_TIMEOUT_MS = 12_000;
 
-/** Runs `sluice demo` and answers its exit code. `loadChdb` is where the embedded ClickHouse comes from. */
-export async function runDemo(options: DemoOptions, io: Io, loadChdb?: LoadChdb): Promise<number> {
+/** What a run brings along, for tests to bring another. */
+export interface DemoParts {
+  /** Where the embedded ClickHouse comes from. */
+  readonly loadChdb?: LoadChdb;
+  readonly startFlagApi?: StartFlagApi;
+}
+
+/** Runs `sluice demo` and answers its exit code. */
+export async function runDemo(
+  options: DemoOptions,
+  io: Io,
+  { loadChdb, startFlagApi }: DemoParts = {},
+): Promise<number> {
   const interrupt = new AbortController();
   const ignoreInterrupt = io.onInterrupt(() => interrupt.abort());
   try {
@@ -42,10 +56,16 @@ export async function runDemo(options: DemoOptions, io: Io, loadChdb?: LoadChdb)
       const rowStore = await openRowStore(options.clickhouse, loadChdb);
       if ("skipped" in rowStore) io.stderr.write(`sluice: ${rowStore.skipped}\n`);
       try {
-        const summary = await run({ source, database, rowStore, io, signal: interrupt.signal });
-        await printSummary(summary, options, io);
-        if (summary.interrupted) return EXIT.interrupted;
-        return summary.report.verified ? EXIT.ok : EXIT.failed;
+        const flags = await openFlags(startFlagApi);
+        try {
+          const { signal } = interrupt;
+          const summary = await run({ source, database, rowStore, flags, io, signal });
+          await printSummary(summary, options, io);
+          if (summary.interrupted) return EXIT.interrupted;
+          return summary.report.verified ? EXIT.ok : EXIT.failed;
+        } finally {
+          await flags.close();
+        }
       } finally {
         await rowStore.close();
       }
@@ -63,11 +83,12 @@ interface Run {
   readonly source: Source;
   readonly database: Database;
   readonly rowStore: RowStore | NoRowStore;
+  readonly flags: Flags;
   readonly io: Io;
   readonly signal: AbortSignal;
 }
 
-async function run({ source, database, rowStore, io, signal }: Run): Promise<Summary> {
+async function run({ source, database, rowStore, flags, io, signal }: Run): Promise<Summary> {
   const tallies = {
     tally: createTally(),
     metadataTally: createMetadataTally(),
@@ -90,6 +111,8 @@ async function run({ source, database, rowStore, io, signal }: Run): Promise<Sum
     rowClient: "skipped" in rowStore ? undefined : rowStore.client,
     warn,
   });
+  const gateTally = createGateTally(flags.seed);
+  const gates = openGates({ flags, tally: gateTally, warn });
   const follower = createFollower(landing.watch, warn);
   const verifyWatch = (): readonly TableVerdict[] => {
     const { client, view } = follower;
@@ -99,7 +122,7 @@ async function run({ source, database, rowStore, io, signal }: Run): Promise<Sum
   };
   const seen = (): boolean => verifyWatch().every(({ verified }) => verified);
   const startedAt = io.now();
-  await land({ source, landing, follower, seen, ...tallies, counts, io, signal });
+  await land({ source, landing, gates, follower, seen, ...tallies, counts, io, signal });
   const elapsedMs = Math.round(io.now() - startedAt);
 
   const verdicts = [
@@ -110,6 +133,7 @@ async function run({ source, database, rowStore, io, signal }: Run): Promise<Sum
     // Whoever interrupts does not wait for a watcher that hears nothing and has to poll.
     ...(signal.aborted && !seen() ? [] : verifyWatch()),
     ...(await verifyAccessLog(rowTally.sums)),
+    gateTally.verdict(),
   ];
   const { clientStats, agentMetadata, accessRows } = landing.figures();
   return {
@@ -121,6 +145,7 @@ async function run({ source, database, rowStore, io, signal }: Run): Promise<Sum
         clientStats,
         agentMetadata: { ...agentMetadata, views: follower.views },
         accessRows: { ...accessRows, ...skipped },
+        gates: gates.figures(),
       },
       verified: verdicts.every(({ verified }) => verified),
       elapsedMs,
@@ -147,9 +172,10 @@ async function openAccessLogCheck(
 }
 
 interface LandOptions
-  extends Omit<Run, "database" | "rowStore">,
+  extends Omit<Run, "database" | "rowStore" | "flags">,
     Omit<ReplayOptions, "entries" | "target" | "onProgress"> {
   readonly landing: Landing;
+  readonly gates: Gates;
   readonly follower: Follower;
   /** Whether the latest view is what it should be by now. */
   readonly seen: () => boolean;
@@ -157,7 +183,7 @@ interface LandOptions
 
 /** Replays the source and drains. When this resolves, nothing is under way any more. */
 async function land(options: LandOptions): Promise<void> {
-  const { source, landing, follower, seen, io, signal, ...replayed } = options;
+  const { source, landing, gates, follower, seen, io, signal, ...replayed } = options;
   const { tally } = replayed;
   const progress = createProgress({ stream: io.stderr, total: source.total });
   const onProgress = (): void => {
@@ -166,16 +192,21 @@ async function land(options: LandOptions): Promise<void> {
     if (busiest !== undefined) follower.follow(busiest);
   };
   let complete = false;
-  const replaying = replay({ ...replayed, entries: source.entries, target: landing, onProgress });
+  const target = { ...landing, ask: gates.ask };
+  const replaying = replay({ ...replayed, entries: source.entries, target, onProgress });
   try {
     await untilDoneOrInterrupted(replaying, signal);
     complete = !signal.aborted;
   } catch (error) {
     throw logFailure(error, tally.requests);
   } finally {
-    await landing.close(complete ? CLOSE_TIMEOUT_MS : HASTY_TIMEOUT_MS, (timeoutMs) =>
-      follower.settle(seen, Math.min(timeoutMs, WATCH_TIMEOUT_MS)),
-    );
+    const timeoutMs = complete ? CLOSE_TIMEOUT_MS : HASTY_TIMEOUT_MS;
+    await Promise.all([
+      landing.close(timeoutMs, (leftMs) =>
+        follower.settle(seen, Math.min(leftMs, WATCH_TIMEOUT_MS)),
+      ),
+      gates.close(timeoutMs),
+    ]);
     follower.stop();
     progress.stop();
   }

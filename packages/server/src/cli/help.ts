@@ -18,7 +18,8 @@ Options:
 export const DEMO_HELP: string = `Replays web traffic through the client statistics, the agent metadata and the access log of a
 gateway, and proves that what landed is what happened: every table is compared with an
 independent count of the same input. Each client is an agent, whose metadata is its latest
-path, status and user agent; a watcher follows the busiest one.
+path, status and user agent; a watcher follows the busiest one. Each request also checks two
+gates of a flag API, which runs on this machine; every answer is compared with its rules.
 
 Usage:
   sluice demo [--log FILE | --events N --seed N] [--postgres URL] [--clickhouse URL] [--json]

@@ -1,4 +1,4 @@
-import { createBatcher, list, type SluiceEvent } from "sluice";
+import { createBatcher, list } from "sluice";
 import { agentMetadataDdl, createAgentMetadataBatcher } from "sluice/agent-metadata";
 import { clientStatsDdl, createClientStatsBatcher } from "sluice/client-stats";
 import {
@@ -14,13 +14,13 @@ import { AGENT_METADATA, type MetadataValue } from "../traffic/metadata-tally.ts
 import { ACCESS_LOG } from "../traffic/row-tally.ts";
 import type { RowStore } from "./clickhouse.ts";
 import type { Database } from "./database.ts";
-import { messageOf } from "./failure.ts";
 import type { Watch } from "./follower.ts";
+import { createObserver, type Observe } from "./observer.ts";
 import type { ReplayTarget } from "./replay.ts";
 import type { MetadataFigures, RowFigures, SystemFigures } from "./summary.ts";
 
 /** The library at work: what a gateway would hold for its databases. */
-export interface Landing extends ReplayTarget {
+export interface Landing extends Omit<ReplayTarget, "ask"> {
   /** Views of an agent's metadata; they end with the landing. */
   readonly watch: Watch;
   /**
@@ -44,8 +44,6 @@ export interface LandingPlaces {
   /** Is told, once per database and kind, what goes wrong. */
   readonly warn: (words: string) => void;
 }
-
-type Observe = (event: SluiceEvent) => void;
 
 /** Types that every ClickHouse reads. */
 const ACCESS_COLUMNS = {
@@ -241,36 +239,4 @@ function openRowBatcher(
     createTable: { orderBy: ["at"] },
     observe,
   });
-}
-
-function createObserver(database: string, warn: (words: string) => void): Observe {
-  const said = new Set<string>();
-  return (event) => {
-    const words = describe(database, event);
-    const kind = event.type === "warning" ? kindOf(event.error) : event.type;
-    if (words === undefined || said.has(kind)) return;
-    said.add(kind);
-    warn(words);
-  };
-}
-
-/** Warnings differ by what they are about. */
-function kindOf(error: unknown): string {
-  if (!(error instanceof Error) || !("code" in error)) return "warning";
-  return typeof error.code === "string" ? error.code : "warning";
-}
-
-function describe(database: string, event: SluiceEvent): string | undefined {
-  switch (event.type) {
-    case "retried":
-      return `${database} fails, trying again: ${messageOf(event.error)}`;
-    case "dead-lettered":
-      return `${database} refused an entry: ${messageOf(event.error)}`;
-    case "unknown":
-      return `a batch for ${database} ended without an answer: ${messageOf(event.error ?? "time ran out")}`;
-    case "warning":
-      return messageOf(event.error);
-    default:
-      return undefined;
-  }
 }

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { createMetadataTally, type MetadataValue } from "../traffic/metadata-tally.ts";
 import type { TrafficEntry } from "../traffic/request.ts";
 import { type AccessRow, createRowTally } from "../traffic/row-tally.ts";
@@ -31,7 +31,7 @@ function refuseOf(client: string): void {
 async function replayed(
   clients: string[],
   refuse: (client: string) => Error | undefined,
-  { log, describe }: Partial<Pick<ReplayTarget, "log" | "describe">> = {},
+  { log, describe, ask }: Partial<Pick<ReplayTarget, "log" | "describe" | "ask">> = {},
 ) {
   const calls: (Activity | readonly string[])[] = [];
   const target: ReplayTarget = {
@@ -43,6 +43,7 @@ async function replayed(
       if (error !== undefined) throw error;
       calls.push(activity);
     },
+    ask: ask ?? (async () => undefined),
     describe: describe ?? (async () => undefined),
     log,
   };
@@ -145,6 +146,40 @@ test("a value that is refused is counted once, and only what was accepted before
   const { tally, values, rows, counts } = outcome;
   expect([tally.requests, values, rows]).toEqual([2, 4, 1n]);
   expect(counts).toEqual({ skipped: 1, examples: [{ line: 1, reason: "was refused: too long" }] });
+});
+
+test("every request that was recorded asks, also one whose value is refused, and no other", async () => {
+  const asked: [client: string, at: number][] = [];
+  const { tally } = await replayed(
+    ["a", "", "long", "b", "a"],
+    (client) => (client === "long" ? usageError() : undefined),
+    {
+      ask: async ({ client, at }) => void asked.push([client, at]),
+      describe: async ({ at }) => refuseOf(at === 1_000 ? "a" : ""),
+    },
+  );
+  expect(asked).toEqual([
+    ["a", 1_000],
+    ["b", 4_000],
+    ["a", 5_000],
+  ]);
+  expect(tally.requests).toBe(3);
+});
+
+test("the replay goes on when the next request may ask", async () => {
+  let go = (): void => undefined;
+  const asked: number[] = [];
+  const ended = replayed(["a", "b"], () => undefined, {
+    ask: ({ at }) => {
+      asked.push(at);
+      return new Promise((resolve) => (go = resolve));
+    },
+  });
+  await vi.waitFor(() => expect(asked).toEqual([1_000]));
+  go();
+  await vi.waitFor(() => expect(asked).toEqual([1_000, 2_000]));
+  go();
+  await ended;
 });
 
 test("without an access log nothing is counted for it", async () => {

@@ -22,6 +22,8 @@ export interface ReplayTarget {
   register(clients: readonly string[]): Promise<void>;
   /** Accepts a request; rejects with `disposition: "usage"` where a name is not acceptable. */
   record(activity: Activity): Promise<void>;
+  /** Asks what a request that was recorded makes one ask; resolves when the next one may. */
+  ask(request: TrafficRequest): Promise<void>;
   /** Accepts something that a request which was recorded says about its client. */
   describe(value: MetadataValue): Promise<void>;
   /** Accepts a request that was recorded as a row of the access log; undefined where there is none. */
@@ -92,6 +94,7 @@ async function replayChunk(chunk: readonly TrafficEntry[], options: ReplayOption
     try {
       await target.record(activityOf(entry.request));
       tally.add(entry.request);
+      await target.ask(entry.request);
       for (const value of metadataOf(
         entry.request,
         agentIds.get(entry.request.client) ?? agentIdOf(entry.request.client),

@@ -1,4 +1,4 @@
-import type { TableVerdict } from "../traffic/verdict.ts";
+import type { Compared, TableVerdict } from "../traffic/verdict.ts";
 import { printable } from "./failure.ts";
 import type { ReplayCounts } from "./replay.ts";
 
@@ -51,6 +51,17 @@ export interface RowFigures {
   readonly skipped?: string;
 }
 
+/** What the checks of gates came to. */
+export interface GateFigures {
+  readonly checks: number;
+  /** Calls that the flag API has had, those that repeat one included. */
+  readonly apiCalls: number;
+  /** Checks whose answer was there already. */
+  readonly cacheHits: number;
+  /** Checks without an answer. */
+  readonly failures: number;
+}
+
 /** The JSON form of a summary: a published format, so fields are only ever added. */
 interface DemoReport {
   /** Requests that were accepted. */
@@ -61,8 +72,9 @@ interface DemoReport {
     readonly clientStats: SystemFigures;
     readonly agentMetadata: MetadataFigures;
     readonly accessRows: RowFigures;
+    readonly gates: GateFigures;
   };
-  /** What landed is what happened, in every system that was not skipped. */
+  /** What landed is what happened, in every system that was not skipped, and all answers were right. */
   readonly verified: boolean;
   readonly elapsedMs: number;
 }
@@ -99,7 +111,7 @@ export function formatSummary(summary: Summary): string {
     "",
     ...formatSkipped(report.skipped, summary.skippedExamples),
     ...formatLeftOut(report.systems.accessRows),
-    formatConclusion(report),
+    formatConclusion(report, summary.verdicts),
     "",
   ].join("\n");
 }
@@ -122,13 +134,11 @@ function formatLeftOut({ skipped }: RowFigures): readonly string[] {
 
 function formatFigures(report: DemoReport, watched: string | undefined): readonly string[] {
   const { events, elapsedMs, systems } = report;
-  const { clientStats, agentMetadata, accessRows } = systems;
+  const { clientStats, agentMetadata, accessRows, gates } = systems;
   const { entries, batches, statements } = clientStats;
   const saved = events - statements;
   const naive = NAIVE_STATEMENTS * events;
-  // Rounded down: 100 % would be none at all.
-  const share =
-    events === 0 ? "" : ` (${(Math.floor((1_000 * saved) / events) / 10).toFixed(1)} %)`;
+  const share = events === 0 ? "" : ` (${percent(saved, events)})`;
   const perSecond = elapsedMs === 0 ? 0 : Math.round((1_000 * events) / elapsedMs);
   const figures: Figure[] = [
     ["requests", count(events), `of ${plural(report.clients, "client")}`],
@@ -142,10 +152,12 @@ function formatFigures(report: DemoReport, watched: string | undefined): readonl
     ...describeStale(agentMetadata),
     ...(watched === undefined ? [] : [describeWatch(agentMetadata, watched)]),
     ["log rows", count(accessRows.committed), describeRows(accessRows)],
+    ["gates", count(gates.checks), describeGates(gates)],
     ["time", `${(elapsedMs / 1_000).toFixed(2)} s`, `${count(perSecond)} requests/s`],
     ...troubles(clientStats, "items"),
     ...troubles(agentMetadata, "values"),
     ...troubles(accessRows, "log rows"),
+    ...describeFailures(gates),
   ];
   return alignRows(figures);
 }
@@ -169,6 +181,16 @@ function describeRows({ batches, bytes, skipped }: RowFigures): string {
   return `written as they came: ${plural(batches, "batch")}, ${plural(bytes, "byte")}`;
 }
 
+function describeGates({ checks, apiCalls, cacheHits }: GateFigures): string {
+  const share = checks === 0 ? "" : ` (${percent(cacheHits, checks)})`;
+  const kept = `${count(cacheHits)} answered from the cache${share}`;
+  return `checks, two per request, in ${plural(apiCalls, "call")}; ${kept}`;
+}
+
+function describeFailures({ failures }: GateFigures): readonly Figure[] {
+  return failures === 0 ? [] : [["unanswered", count(failures), "checks that failed"]];
+}
+
 function troubles(
   { deadLettered, dropped, unknown }: SystemFigures | MetadataFigures | RowFigures,
   noun: string,
@@ -186,14 +208,20 @@ function alignRows(rows: readonly Figure[]): readonly string[] {
   );
 }
 
-/** One line per table, and below it the first differences. */
+const AS_IT_SHOULD_BE: Readonly<Record<Compared, string>> = {
+  row: "as counted",
+  answer: "as the rules say",
+};
+
+/** One line per table, and one of the answers, and below it the first differences. */
 export function formatVerdicts(verdicts: readonly TableVerdict[]): readonly string[] {
   const names = verdicts.map(({ table }) => printable(table));
   const width = Math.max(0, ...names.map((name) => name.length));
-  return verdicts.flatMap(({ verified, rows, differences, examples }, index) => {
+  return verdicts.flatMap(({ verified, rows, differences, examples, ...rest }, index) => {
+    const { compared = "row" } = rest;
     const result = verified
-      ? `${plural(rows, "row")} as counted`
-      : `${plural(differences, "difference")} in ${plural(rows, "row")}`;
+      ? `${plural(rows, compared)} ${AS_IT_SHOULD_BE[compared]}`
+      : `${plural(differences, "difference")} in ${plural(rows, compared)}`;
     const lines = [`  ${verified ? "✓" : "✗"} ${(names[index] ?? "").padEnd(width)}  ${result}`];
     for (const example of examples) lines.push(`      ${printable(example)}`);
     const more = differences - examples.length;
@@ -202,12 +230,24 @@ export function formatVerdicts(verdicts: readonly TableVerdict[]): readonly stri
   });
 }
 
-function formatConclusion({ events, verified, systems }: DemoReport): string {
+function formatConclusion(
+  { events, verified, systems }: DemoReport,
+  verdicts: readonly TableVerdict[],
+): string {
   if (verified && events === 0) return "Nothing was replayed, and nothing landed.";
+  const wrong = verdicts.filter((verdict) => !verdict.verified);
+  if (!verified && wrong.every(({ compared }) => compared === "answer")) {
+    return "NOT verified: what was answered is not what the rules say.";
+  }
   if (!verified) return "NOT verified: what landed is not what happened.";
   return systems.accessRows.skipped === undefined
     ? "Verified: what landed is what happened."
     : "Verified, but for the access log: what landed is what happened.";
+}
+
+/** Rounded down: 100 % would be all of them. */
+function percent(part: number, whole: number): string {
+  return `${(Math.floor((1_000 * part) / whole) / 10).toFixed(1)} %`;
 }
 
 function count(value: number): string {
