@@ -6,7 +6,7 @@ import type { Landing } from "../core/segment.ts";
 import { race } from "../core/waits.ts";
 import { isSluiceError, messageOf, quote, SluiceError } from "../errors.ts";
 import type { UnnamedEvent } from "../events.ts";
-import type { RejectedEntry, WriteContext, WriteResult } from "../sinks/sink.ts";
+import type { RejectedEntry, Sink, WriteContext, WriteResult } from "../sinks/sink.ts";
 import { classified, promised, readAnswers } from "./answers.ts";
 import { Told } from "./call-context.ts";
 import type { CountedCache } from "./counted-cache.ts";
@@ -54,16 +54,15 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
     this.#options = options;
     this.#parts = parts;
     this.#maxEntries = limits.maxEntries;
-    this.engine = new Engine({
-      ...limits,
-      name: parts.name,
-      clock: parts.clock,
-      shape: questionsShape<Request, Answer>(options.group !== undefined),
-      sink: { reads: true, write: async (batch, context) => this.#ask(batch, context) },
-      observe: (event) => {
-        parts.emit(event.type === "dead-lettered" ? this.#buried(event) : event);
-      },
-      random: options.random,
+    const { name, clock } = parts;
+    const { random } = options;
+    const shape = questionsShape<Request, Answer>(options.group !== undefined);
+    const sink: Sink<Together<Request, Answer>> = {
+      reads: true,
+      write: (batch, context) => this.#ask(batch, context),
+    };
+    this.engine = new Engine({ ...limits, name, clock, random, shape, sink }, (event) => {
+      parts.emit(event.type === "dead-lettered" ? this.#buried(event) : event);
     });
   }
 
@@ -120,7 +119,7 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
     const end = new AbortController();
     const wait: PendingCall<Request, Answer> = {
       home,
-      questions: [],
+      questions: [question],
       live: 0,
       place: -1,
       withdraw: (error) => {
@@ -166,6 +165,8 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
       home.call = made;
       call = made;
     }
+    if (call.questions.length === 0) call.questions = together.slice();
+    else for (const question of together) call.questions.push(question);
     for (const question of together) question.enter(call);
   }
 
@@ -175,22 +176,24 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
     context: WriteContext<unknown>,
   ): Promise<WriteResult> {
     const { counts } = this;
-    const asked: Question<Request, Answer>[] = [];
-    const keys: CallKey[] = [];
-    for (const question of questions) {
-      if (question.callers > 0) {
-        asked.push(question);
-        keys.push(question.key);
-        question.sent = true;
-      } else {
-        question.current = false; // it is not sent, and nobody may join it any more
-      }
-    }
+    const asked = withCallers(questions);
+    const keys = asked.map((question) => {
+      question.sent = true;
+      return question.key as Key;
+    });
     const [first] = asked;
     if (first === undefined) return { statements: 0 };
     counts.calls += 1;
     if (context.attempt > 1) counts.retries += 1;
-    const answers = await this.#resolve(first.home.group, keys, asked, context);
+    const group = first.home.group as Group;
+    let given: unknown;
+    try {
+      const told = new Told(asked, context);
+      given = await this.#options.resolve(group, keys, told);
+    } catch (error) {
+      throw classified(error);
+    }
+    const answers = readAnswers<Answer>(given, keys, context.warn);
     if (context.remainingMs() <= 0) return {};
     const refused: RejectedEntry[] = [];
     let at = 0;
@@ -206,25 +209,6 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
       }
     }
     return { rejected: refused };
-  }
-
-  async #resolve(
-    group: CallKey | undefined,
-    keys: readonly CallKey[],
-    asked: Together<Request, Answer>,
-    context: WriteContext<unknown>,
-  ): Promise<readonly (Answer | Error | undefined)[]> {
-    let given: unknown;
-    try {
-      given = await this.#options.resolve(
-        group as Group,
-        keys as readonly Key[],
-        new Told(asked, context),
-      );
-    } catch (error) {
-      throw classified(error);
-    }
-    return readAnswers<Answer>(given, keys, context.warn);
   }
 
   #answer(question: Question<Request, Answer>, answer: Answer | undefined): void {
@@ -266,12 +250,12 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
         this.#fail(question, failure);
       }
     }
-    let error: SluiceError | undefined;
-    for (const question of call.questions) {
-      if (question.open) this.#fail(question, (error ??= withdrawn()));
+    if (call.live > 0) {
+      const error = withdrawn();
+      for (const question of call.questions) this.#fail(question, error);
     }
     this.#leave(call.home);
-    call.questions.length = 0; // what is old and dead would keep it from a minor collection
+    call.questions = []; // what is old and dead would keep them from minor collections
   }
 
   #leave(home: Home<Request, Answer>): void {
@@ -297,6 +281,19 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
 }
 
 type Buried = Extract<UnnamedEvent, { type: "dead-lettered" }>;
+
+/** Those that somebody waits for. The others are not asked, and nobody may join them any more. */
+export function withCallers<Request, Answer>(
+  questions: Together<Request, Answer>,
+): Together<Request, Answer> {
+  let left = 0;
+  for (const question of questions) {
+    if (question.callers > 0) continue;
+    question.fail(undefined);
+    left += 1;
+  }
+  return left === 0 ? questions : questions.filter(({ callers }) => callers > 0);
+}
 
 /** Why a call is given up that nobody waits for. */
 export function withdrawn(): SluiceError {

@@ -38,7 +38,7 @@ export type CallLane<Request, Answer> = Lane<
 export interface PendingCall<Request, Answer> extends Bagged {
   readonly home: Home<Request, Answer>;
   /** In the order of the batch. */
-  readonly questions: Question<Request, Answer>[];
+  questions: Question<Request, Answer>[];
   /** How many of them are open and somebody waits for. */
   live: number;
   /** Nobody waits for any of it: ends it. */
@@ -85,10 +85,9 @@ export class Question<Request, Answer> {
     home.open += 1;
   }
 
-  /** It has its place in a call. */
+  /** It has its place in a call, which holds it already. */
   enter(call: PendingCall<Request, Answer>): void {
     this.call = call;
-    call.questions.push(this);
     if (this.callers > 0) call.live += 1;
   }
 

@@ -27,9 +27,7 @@ class QuestionsAccumulator<Entry> implements Accumulator<readonly Entry[], reado
   addsItems = 0;
   addsEntries = 0;
   addsBytes = 0;
-  #entries: readonly Entry[] = [];
-  /** `#entries`, where it is this accumulator's to push to. */
-  #own: Entry[] | undefined;
+  #entries: Entry[] = [];
   #measured: readonly Entry[] = [];
   #nextOrdinal = 0;
 
@@ -52,17 +50,10 @@ class QuestionsAccumulator<Entry> implements Accumulator<readonly Entry[], reado
     this.addsBytes = item.length;
   }
 
-  /** The first items of most batches are all of it: they are not copied. */
   fold(): void {
+    if (this.#entries.length === 0) this.#entries = this.#measured.slice();
+    else for (const entry of this.#measured) this.#entries.push(entry);
     this.#nextOrdinal += this.#measured.length;
-    if (this.#entries.length === 0) {
-      this.#entries = this.#measured;
-      this.#own = undefined;
-      return;
-    }
-    this.#own ??= Array.from(this.#entries);
-    for (const entry of this.#measured) this.#own.push(entry);
-    this.#entries = this.#own;
   }
 
   ordinals(): readonly number[] {
@@ -74,13 +65,11 @@ class QuestionsAccumulator<Entry> implements Accumulator<readonly Entry[], reado
     const all = entries === this.#entries.length;
     const batch = all ? this.#entries : this.#entries.slice(0, entries);
     this.#entries = all ? [] : this.#entries.slice(entries);
-    this.#own = undefined;
     return { batch: Object.freeze(batch), items: entries, entries, bytes: entries };
   }
 
   dropOldest(): Size {
     this.#entries = this.#entries.slice(1);
-    this.#own = undefined;
     return { items: 1, entries: 1, bytes: 1 };
   }
 }

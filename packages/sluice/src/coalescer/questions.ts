@@ -13,7 +13,7 @@ import type {
 import { CountedCache } from "./counted-cache.ts";
 import { type CallKey, checkKey } from "./key.ts";
 import { batcherLimits, type CoalescerOptions } from "./options.ts";
-import { PendingCalls, withdrawn } from "./pending-calls.ts";
+import { PendingCalls, withCallers, withdrawn } from "./pending-calls.ts";
 import { type Home, type PendingCall, Question } from "./question.ts";
 
 /** The open questions behind `createCoalescer`: equal ones are one, and go into a call once. */
@@ -189,8 +189,7 @@ export class Questions<Request, Answer, Key extends CallKey, Group extends CallK
     if (homes.length === 0) return;
     this.#fresh = [];
     for (const home of homes) {
-      const { fresh } = home;
-      const questions = fresh.every(hasCallers) ? fresh : fresh.filter(hasCallers);
+      const questions = withCallers(home.fresh);
       home.fresh = [];
       home.pending += 1; // the group stays until all have their place
       this.#calls.enter(home, questions);
@@ -231,12 +230,6 @@ export class Questions<Request, Answer, Key extends CallKey, Group extends CallK
       stats,
     };
   }
-}
-
-/** A question that everybody has left before it had a place is not asked, and nobody may join it. */
-function hasCallers(question: { readonly callers: number; current: boolean }): boolean {
-  question.current = question.callers > 0;
-  return question.current;
 }
 
 const NO_CACHE = { hits: 0, misses: 0, inserts: 0, evictions: 0, size: 0, hitRatio: 0 };

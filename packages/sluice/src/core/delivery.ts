@@ -235,6 +235,7 @@ export class Delivery<Batch, Entry> {
     const durationMs = clock.now() - part.flight.startedAt;
     const landed = { items, entries: size.entries - refused.length, bytes: size.bytes };
     emit({ type: "committed", id, attempts, durationMs, ...facts, ...landed });
+    if (refused.length === 0) return [];
     return this.#bury(part, "rejected", refused);
   }
 

@@ -52,7 +52,8 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   #hurried = false;
   #closing: Promise<CloseReport<Batch>> | undefined;
 
-  constructor(options: BatcherOptions<Item, Batch, Entry>) {
+  /** `told` receives every event instead of `observe`. */
+  constructor(options: BatcherOptions<Item, Batch, Entry>, told?: (event: UnnamedEvent) => void) {
     const parts = resolveParts(options);
     this.#parts = parts;
     this.#limits = { ...options };
@@ -60,7 +61,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     this.name = parts.name;
     const { clock, random, shape, sink, deadLetter } = parts;
     const settings = (): Settings => this.#settings;
-    const emit = emitter(parts.name, parts.observe, deadLetter !== undefined);
+    const emit = told ?? emitter(parts.name, parts.observe, deadLetter !== undefined);
     this.#emit = emit;
     sink.check?.(shape.accumulator().seal(0).batch);
     this.#circuit = new Circuit(clock, random, () => this.#settings.retry, emit);

@@ -263,7 +263,7 @@ export class Lane<Item, Batch> {
       if (segment === undefined) break;
       const startedAt = clock.now();
       if (segment.reason === undefined && startedAt < this.#dueAt(segment)) break;
-      if (call !== undefined) {
+      if (call?.turn.tryTake() === false) {
         await call.turn.take(startedAt + settings().deliveryTimeoutMs, this.#abort);
         if (this.#segments[0] !== segment) continue; // withdrawn meanwhile
       }

@@ -32,11 +32,20 @@ export class Slots {
     this.#clock = clock;
   }
 
+  /** Takes a slot if there is one for this group: those who wait are kept by the rule, none is overtaken. */
+  tryTake(share: Share): boolean {
+    const { inFlight, sole } = share;
+    if (this.#free === 0) return false;
+    if (inFlight > 0 && !sole && inFlight * 3 >= this.#free) return false;
+    share.inFlight += 1;
+    this.#free -= 1;
+    return true;
+  }
+
   /** Waits for a slot. False when `deadline` (on the clock) passes, or at `abort`. */
   async take(share: Share, deadline: number, abort: Abort): Promise<boolean> {
     if (abort.aborted || this.#clock.now() >= deadline) return false;
-    // Those who wait are kept by the rule: nobody who may go is overtaken.
-    if (this.#grant(share)) return true;
+    if (this.tryTake(share)) return true;
     return new Promise((resolve) => {
       const end = (granted: boolean): void => {
         this.#waiting.delete(waiting);
@@ -60,17 +69,8 @@ export class Slots {
     this.#free += 1;
     for (const waiting of this.#waiting) {
       if (this.#free === 0) return;
-      if (this.#grant(waiting.share)) waiting.grant();
+      if (this.tryTake(waiting.share)) waiting.grant();
     }
-  }
-
-  #grant(share: Share): boolean {
-    const { inFlight, sole } = share;
-    if (this.#free === 0) return false;
-    if (inFlight > 0 && !sole && inFlight * 3 >= this.#free) return false;
-    share.inFlight += 1;
-    this.#free -= 1;
-    return true;
   }
 }
 
@@ -87,13 +87,19 @@ export class Turn implements Gate {
     this.#clock = clock;
   }
 
+  /** Takes a slot ahead of the attempt, if there is one. */
+  tryTake(): boolean {
+    this.#held ||= this.#slots.tryTake(this.#share);
+    return this.#held;
+  }
+
   /** Waits for a slot ahead of the attempt, so that what gathers meanwhile comes along. */
   async take(deadline: number, abort: Abort): Promise<void> {
     if (!this.#held) this.#held = await this.#slots.take(this.#share, deadline, abort);
   }
 
   async admit(deadline: number, abort: Abort): Promise<Leave | undefined> {
-    await this.take(deadline, abort);
+    if (!this.#held) await this.take(deadline, abort);
     if (this.#held && !abort.aborted && this.#clock.now() < deadline) return "free";
     this.giveBack();
     return undefined;
