@@ -1,0 +1,176 @@
+import { once } from "node:events";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import type { SluiceEvent } from "../../events.ts";
+import { manualClock } from "../../testing/index.ts";
+import { createJsonClient, HttpError, type JsonClient, type JsonClientOptions } from "./index.ts";
+
+const closing: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closing.splice(0)) close();
+});
+
+const QUICK = { baseDelayMs: 1, maxDelayMs: 1 };
+
+async function serve(
+  listener: RequestListener,
+  options: Partial<JsonClientOptions> = {},
+): Promise<JsonClient> {
+  const server = createServer(listener);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  closing.push(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const { port } = server.address() as AddressInfo;
+  return createJsonClient({ baseUrl: `http://127.0.0.1:${port}`, retry: QUICK, ...options });
+}
+
+/** Answers one status after another, and the last for good. */
+function statuses(...all: readonly number[]): {
+  readonly listener: RequestListener;
+  asked: number;
+} {
+  const served = {
+    asked: 0,
+    listener: ((request, response) => {
+      request.resume();
+      const status = all[Math.min(served.asked, all.length - 1)] ?? 500;
+      served.asked += 1;
+      response.writeHead(status).end(status === 204 ? "" : JSON.stringify({ status }));
+    }) satisfies RequestListener,
+  };
+  return served;
+}
+
+/** Resolves when an event of this kind is told. */
+function heard(): {
+  observe: (event: SluiceEvent) => void;
+  of: (type: string) => Promise<SluiceEvent>;
+} {
+  const waiting = new Map<string, (event: SluiceEvent) => void>();
+  return {
+    observe: (event) => waiting.get(event.type)?.(event),
+    of: (type) => new Promise((resolve) => waiting.set(type, resolve)),
+  };
+}
+
+describe("request", () => {
+  it("tries again what may pass, until there is an answer", async () => {
+    const served = statuses(503, 429, 408, 425, 500, 200);
+    const client = await serve(served.listener);
+    await expect(client.request({ path: "/x", body: 1 })).resolves.toEqual({ status: 200 });
+    expect(served.asked).toBe(6);
+  });
+
+  it("takes a final refusal for one, and tells it as it is", async () => {
+    const served = statuses(404);
+    const client = await serve(served.listener);
+    const refusal = await client.request({ path: "/x" }).catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: "SLUICE_ERR_SINK_REJECTED", disposition: "rejected" });
+    expect(refusal).toHaveProperty("cause.status", 404);
+    expect(served.asked).toBe(1);
+  });
+
+  it("gives up after maxAttempts, with the latest failure as the cause", async () => {
+    const served = statuses(500, 502, 503);
+    const client = await serve(served.listener, { retry: { ...QUICK, maxAttempts: 3 } });
+    const failure = await client.request({ path: "/x" }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({
+      code: "SLUICE_ERR_CALL_UNANSWERED",
+      message: expect.stringContaining("no answer after 3 attempts"),
+    });
+    const { cause } = (failure as Error).cause as Error;
+    expect(cause).toBeInstanceOf(HttpError);
+    expect(cause).toMatchObject({ status: 503 });
+  });
+
+  it("waits as long as the server asks, and has one deadline for it all", async () => {
+    const clock = manualClock();
+    const { observe, of } = heard();
+    let asked = 0;
+    const client = await serve(
+      (request, response) => {
+        request.resume();
+        asked += 1;
+        response.writeHead(429, { "retry-after": "20" }).end();
+      },
+      { clock, observe, deliveryTimeoutMs: 50_000 },
+    );
+    const first = of("retried");
+    const failing = client.request({ path: "/x" }).catch((error: unknown) => error);
+    expect(await first).toMatchObject({ attempt: 1, delayMs: 20_000 });
+    const second = of("retried");
+    await clock.advance(20_000);
+    expect(await second).toMatchObject({ attempt: 2, delayMs: 20_000 });
+    await clock.advance(20_000);
+    expect(await failing).toMatchObject({ code: "SLUICE_ERR_CALL_UNANSWERED" }); // 60 s are too many
+    expect(asked).toBe(3);
+  });
+
+  it("gives each attempt callTimeoutMs: one that hangs is cancelled, and tried again", async () => {
+    const clock = manualClock();
+    let hung = (): void => undefined;
+    const hangs = new Promise<void>((resolve) => (hung = resolve));
+    let gone: Promise<unknown> | undefined;
+    const client = await serve(
+      (request, response) => {
+        request.resume();
+        if (gone !== undefined) response.end("7");
+        else {
+          gone = once(response, "close");
+          hung();
+        }
+      },
+      { clock, callTimeoutMs: 5_000 },
+    );
+    const answer = client.request({ path: "/x" });
+    await hangs;
+    await clock.advance(5_000);
+    await gone;
+    await clock.advance(1);
+    await expect(answer).resolves.toBe(7);
+  });
+
+  it("is undefined where there is no body, and each request has its own answer", async () => {
+    const client = await serve(statuses(204).listener);
+    await expect(client.request({ path: "/x" })).resolves.toBeUndefined();
+    const echo = await serve((request, response) => {
+      request.pipe(response);
+    });
+    const bodies = Array.from({ length: 50 }, (_, body) => ({ body }));
+    const answers = await Promise.all(bodies.map((body) => echo.request({ path: "/x", body })));
+    expect(answers).toEqual(bodies);
+  });
+
+  it("ends with its signal, and with close()", async () => {
+    let came = (): void => undefined;
+    const client = await serve((request) => {
+      request.resume();
+      came();
+    });
+    const arrived = new Promise<void>((resolve) => (came = resolve));
+    const controller = new AbortController();
+    const asked = client.request({ path: "/x" }, { signal: controller.signal });
+    await arrived;
+    controller.abort(new Error("enough"));
+    await expect(asked).rejects.toThrow("enough");
+    const again = new Promise<void>((resolve) => (came = resolve));
+    const open = client.request({ path: "/x" });
+    const failed = open.catch((error: unknown) => error);
+    await again;
+    expect(await client.close({ pending: "reject" })).toMatchObject({ failed: 1 });
+    expect(await failed).toMatchObject({ disposition: "closed" });
+    await expect(client.request({ path: "/x" })).rejects.toMatchObject({ disposition: "closed" });
+  });
+
+  it("has the limits of a coalescer, refused by name", async () => {
+    const make = (options: object) => () =>
+      createJsonClient({ baseUrl: "http://127.0.0.1", ...options });
+    expect(make({ maxInFlight: 0 })).toThrow(/maxInFlight must be .*; received 0/);
+    expect(make({ callTimeoutMs: 2, deliveryTimeoutMs: 1 })).toThrow(/callTimeoutMs/);
+    expect(make({ retry: { circuitAfter: 1 } })).toThrow(/retry\.circuitAfter/);
+  });
+});
