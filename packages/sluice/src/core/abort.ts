@@ -37,26 +37,45 @@ export class Abort {
   }
 }
 
-const watched = new WeakMap<AbortSignal, Set<() => void>>();
+/** Those who wait for one signal, behind its one listener. */
+class Watch {
+  readonly #signal: AbortSignal;
+  readonly #callbacks = new Set<() => void>();
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    watches.set(signal, this);
+    signal.addEventListener("abort", this.#tell, { once: true });
+  }
+
+  add(callback: () => void): void {
+    this.#callbacks.add(callback);
+  }
+
+  delete(callback: () => void): void {
+    if (!this.#callbacks.delete(callback) || this.#callbacks.size > 0) return;
+    watches.delete(this.#signal);
+    this.#signal.removeEventListener("abort", this.#tell);
+  }
+
+  readonly #tell = (): void => {
+    watches.delete(this.#signal);
+    runAll(this.#callbacks);
+  };
+}
+
+const watches = new WeakMap<AbortSignal, Watch>();
 
 /**
  * Runs `callback` when `signal` aborts, until the function that it returns is called. However many
- * wait on one signal, the signal has one listener: Node warns of a leak from eleven on, and a request
- * that asks fifty questions is none.
+ * wait on one signal, the signal has one listener, and none when nobody does: Node warns of a leak from
+ * eleven on, and a request that asks fifty questions is none.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
-  let callbacks = watched.get(signal);
-  if (callbacks === undefined) {
-    const all = new Set<() => void>();
-    callbacks = all;
-    watched.set(signal, all);
-    signal.addEventListener("abort", () => runAll(all), { once: true });
-  }
+  const watch = watches.get(signal) ?? new Watch(signal);
   const own = (): void => callback();
-  callbacks.add(own);
-  return () => {
-    callbacks.delete(own);
-  };
+  watch.add(own);
+  return () => watch.delete(own);
 }
 
 function runAll(callbacks: Set<() => void>): void {

@@ -1,3 +1,5 @@
+import { onAbort } from "./abort.ts";
+
 /** A producer that waits for room. */
 interface Producer<Item> {
   readonly item: Item;
@@ -20,12 +22,7 @@ export class Admission<Item> {
     await new Promise<void>((resolve, reject) => {
       const leave = (): void => {
         this.#waiting.delete(producer);
-        signal?.removeEventListener("abort", onAbort);
-      };
-      const onAbort = (): void => {
-        leave();
-        reject(signal?.reason);
-        this.admit(); // those behind may need less room
+        unwatch?.();
       };
       const producer: Producer<Item> = {
         item,
@@ -41,7 +38,13 @@ export class Admission<Item> {
         },
       };
       this.#waiting.add(producer);
-      signal?.addEventListener("abort", onAbort);
+      const unwatch =
+        signal &&
+        onAbort(signal, () => {
+          leave();
+          reject(signal.reason);
+          this.admit(); // those behind may need less room
+        });
     });
   }
 

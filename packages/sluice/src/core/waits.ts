@@ -3,7 +3,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { SluiceError } from "../errors.ts";
-import type { Abort } from "./abort.ts";
+import { type Abort, onAbort } from "./abort.ts";
 import type { Lane } from "./lane.ts";
 import type { Receipt } from "./reports.ts";
 
@@ -13,15 +13,14 @@ export function receipt<Item, Batch>(
   signal: AbortSignal | undefined,
 ): Promise<Receipt> {
   return new Promise<Receipt>((resolve, reject) => {
-    const onAbort = (): void => reject(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const unwatch = signal && onAbort(signal, () => reject(signal.reason));
     let failed: SluiceError | undefined;
     let open = 0;
     open = lane.claimFolded((error, { attempts, items, entries }) => {
       failed ??= error;
       open -= 1;
       if (open > 0) return;
-      signal?.removeEventListener("abort", onAbort);
+      unwatch?.();
       if (failed === undefined) resolve({ attempts, items, entries });
       else reject(failed);
     });
@@ -59,14 +58,14 @@ export async function race(
   return new Promise((resolve, reject) => {
     const end = (settle: () => void): void => {
       if (timer !== undefined) clock.cancel(timer);
-      signal?.removeEventListener("abort", onAbort);
+      unwatch?.();
       settle();
     };
-    const onAbort = (): void => end(() => reject(signal?.reason));
+    const giveUp = (): void => end(() => reject(signal?.reason));
     const onTimeout = (): void => end(() => resolve("timeout"));
     const timer = timeoutMs === Infinity ? undefined : clock.schedule(onTimeout, timeoutMs);
-    signal?.addEventListener("abort", onAbort);
-    if (signal?.aborted === true) onAbort();
+    const unwatch = signal && onAbort(signal, giveUp);
+    if (signal?.aborted === true) giveUp();
     work.then(
       () => end(() => resolve("done")),
       (error: unknown) => end(() => reject(error)),

@@ -2,6 +2,7 @@
  * Readers that want to know when something changes: they read for themselves, when a payload names
  * their key, when payloads may have been missed, and every few seconds in any case.
  */
+import { onAbort } from "../core/abort.ts";
 import type { Clock, Random } from "../clock.ts";
 import { race, within } from "../core/waits.ts";
 import { messageOf, quote } from "../errors.ts";
@@ -90,12 +91,13 @@ export class Watchers<View> {
     if (this.#closed || signal?.aborted === true) return;
     const { clock, random, pollIntervalMs, readIntervalMs } = this.#parts;
     const ended = watcher.end.signal;
-    const onAbort = (): void => {
-      endOf(watcher);
-      this.#leave(key, watcher); // at once, also where nobody waits for the next view
-    };
     const subscription = this.#enter(key, watcher);
-    signal?.addEventListener("abort", onAbort);
+    const unwatch =
+      signal &&
+      onAbort(signal, () => {
+        endOf(watcher);
+        this.#leave(key, watcher); // at once, also where nobody waits for the next view
+      });
     let state: string | undefined;
     let failures = 0;
     try {
@@ -123,7 +125,7 @@ export class Watchers<View> {
         }
       }
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      unwatch?.();
       this.#leave(key, watcher);
     }
   }

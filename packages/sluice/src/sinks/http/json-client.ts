@@ -2,6 +2,7 @@
  * A client of JSON APIs: one request, one answer, and an error that says what to do next.
  */
 import { systemClock } from "../../clock.ts";
+import { onAbort } from "../../core/abort.ts";
 import { callOptions, count, duration, invalidOption, refuseUnknown } from "../../core/validate.ts";
 import {
   brokenOff,
@@ -213,13 +214,14 @@ async function unlessAborted<T>(
 ): Promise<T> {
   const controller = new AbortController();
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      reject(signal?.reason);
-      controller.abort(signal?.reason);
-    };
-    signal?.addEventListener("abort", onAbort);
+    const unwatch =
+      signal &&
+      onAbort(signal, () => {
+        reject(signal.reason);
+        controller.abort(signal.reason);
+      });
     work(controller.signal)
       .then(resolve, reject)
-      .finally(() => signal?.removeEventListener("abort", onAbort));
+      .finally(() => unwatch?.());
   });
 }
