@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { getEventListeners } from "node:events";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { rejected, retryable } from "../errors.ts";
 import { manualClock } from "../testing/index.ts";
 import { createCoalescer } from "./coalescer.ts";
