@@ -6,15 +6,15 @@ import { readFileSync } from "node:fs";
  * @type {Record<string, string>}
  */
 const limits = {
-  ".": "25.5 kB",
+  ".": "26 kB",
   "./postgres": "14 kB",
-  "./client-stats": "24 kB",
-  "./clickhouse": "32.5 kB",
-  "./pubsub": "17.5 kB",
+  "./client-stats": "24.5 kB",
+  "./clickhouse": "33 kB",
+  "./pubsub": "18 kB",
   "./agent-metadata": "28 kB",
-  "./http": "22 kB",
+  "./http": "23 kB",
   "./lru-cache": "7.5 kB",
-  "./statsig": "32 kB",
+  "./statsig": "33 kB",
   "./testing": "3 kB",
 };
 

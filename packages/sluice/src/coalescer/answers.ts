@@ -48,8 +48,11 @@ export function classified(error: unknown): unknown {
   return rejected(messageOf(error), { cause: error, whole });
 }
 
-/** What a place comes to that holds a promise: `keys.map(async …)` was not waited for. */
-export function promised(key: CallKey): SluiceError {
+/** What fails the question, if its place holds an error, or a promise that was not waited for. */
+export function failureIn(answer: unknown, key: CallKey): Error | undefined {
+  if (typeof answer !== "object" || answer === null) return undefined;
+  if (answer instanceof Error || types.isNativeError(answer)) return answer;
+  if (!("then" in answer) || typeof answer.then !== "function") return undefined;
   const message = `resolve() gave a promise for ${quote(key)}; wait for it, as by Promise.all`;
   return new SluiceError("SLUICE_ERR_ANSWER_INVALID", message);
 }

@@ -14,7 +14,7 @@ interface Request {
 type Options = CoalescerOptions<Request, unknown, CallKey, CallKey>;
 
 /** A coalescer that answers each question with its group, key and how many calls there were. */
-function cached(cache: MakeCache | undefined, options: Partial<Options> = {}) {
+function cached(cache: MakeCache<unknown> | undefined, options: Partial<Options> = {}) {
   const clock = manualClock();
   const events: SluiceEvent[] = [];
   const calls: string[] = [];
@@ -35,9 +35,9 @@ function cached(cache: MakeCache | undefined, options: Partial<Options> = {}) {
 }
 
 /** A cache in a Map, for all to see. */
-function mapCache(): { readonly make: MakeCache; readonly held: Map<string, unknown> } {
+function mapCache(): { readonly make: MakeCache<unknown>; readonly held: Map<string, unknown> } {
   const held = new Map<string, unknown>();
-  return { held, make: () => held as AnswerCache<never> };
+  return { held, make: () => held as AnswerCache<unknown> };
 }
 
 const NONE = { hits: 0, misses: 0, inserts: 0, evictions: 0, size: 0, hitRatio: 0 };
@@ -266,7 +266,7 @@ describe("invalidate and clear", () => {
 
 describe("a cache of somebody else's", () => {
   it("that throws costs a warning, and is a miss; what it did not take is no insert", async () => {
-    const broken: MakeCache = () => ({
+    const broken: MakeCache<unknown> = () => ({
       size: 0,
       get: () => raise(new Error("get broke")),
       set: () => raise(new Error("set broke")),
@@ -302,7 +302,7 @@ describe("a cache of somebody else's", () => {
         delete() {},
         clear() {},
       });
-      const { coalescer, load } = cached(strange as MakeCache);
+      const { coalescer, load } = cached(strange as MakeCache<unknown>);
       expect(await load("a")).toBe("g/a 1");
       expect(coalescer.stats()).toMatchObject({ loads: 1, answered: 1, refused: 0, pending: 0 });
       expect(coalescer.stats().cache).toMatchObject({ hits: 0, misses: 1 });

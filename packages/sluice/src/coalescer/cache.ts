@@ -9,8 +9,11 @@ export interface AnswerCache<Answer> {
   clear(): void;
 }
 
-/** Makes the cache of one coalescer; `evicted` is to be called for each answer that leaves unasked. */
-export type MakeCache = <Answer>(parts: {
+/**
+ * Makes the cache of one coalescer, and of no other: keys do not say whose they are. `evicted` is to be
+ * called for each answer that leaves unasked.
+ */
+export type MakeCache<Answer> = (parts: {
   readonly evicted: () => void;
   readonly clock: Clock;
 }) => AnswerCache<Answer>;

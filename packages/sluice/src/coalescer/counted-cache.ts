@@ -12,7 +12,7 @@ export class CountedCache<Answer> {
   #inserts = 0;
   #evictions = 0;
 
-  constructor(make: MakeCache, clock: Clock, warn: (error: unknown) => void) {
+  constructor(make: MakeCache<Answer>, clock: Clock, warn: (error: unknown) => void) {
     const evicted = (): void => {
       this.#evictions += 1;
     };

@@ -5,6 +5,11 @@ import { LRUCache } from "lru-cache";
 import { count, duration, refuseUnknown } from "../core/validate.ts";
 import type { MakeCache } from "./cache.ts";
 
+/** Makes a cache for answers of any kind. */
+export type MakeAnyCache = <Answer>(
+  parts: Parameters<MakeCache<Answer>>[0],
+) => ReturnType<MakeCache<Answer>>;
+
 /** The options of `lruCache`. */
 export interface LruCacheOptions {
   /** Answers held at most; the one that was asked for least recently makes room. Default 10,000. */
@@ -19,11 +24,11 @@ export interface LruCacheOptions {
  * @example
  * createCoalescer({ key, resolve, cache: lruCache({ maxEntries: 10_000, ttlMs: 60_000 }) })
  */
-export function lruCache(options: LruCacheOptions = {}): MakeCache {
+export function lruCache(options: LruCacheOptions = {}): MakeAnyCache {
   refuseUnknown(options, ["maxEntries", "ttlMs"], "lruCache: ");
   const max = count("lruCache: maxEntries", options.maxEntries, 10_000, 2 ** 24);
   const ttl = Math.ceil(duration("lruCache: ttlMs", options.ttlMs, 300_000, 1)); // it takes whole ones only
-  return <Answer>({ evicted, clock }: Parameters<MakeCache>[0]) =>
+  return <Answer>({ evicted, clock }: Parameters<MakeCache<Answer>>[0]) =>
     new LRUCache<string, { readonly answer: Answer }>({
       max,
       ttl,

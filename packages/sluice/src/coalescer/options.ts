@@ -18,7 +18,7 @@ export interface CallContext<Request> {
   /** Aborted when the call is given up: its time is over, nobody waits any more, or `close()` ends it. */
   readonly signal: AbortSignal;
   /** Who asked first, for each key, in the order of the keys. */
-  readonly requests: readonly Request[];
+  readonly requests: readonly [Request, ...Request[]];
   /** 1 for the first attempt. */
   readonly attempt: number;
   /** The time that this attempt has, in milliseconds. */
@@ -43,7 +43,8 @@ export interface CoalescerOptions<
   readonly key: (request: Request) => Key;
   /**
    * Asks: gives a Map by key or an array in the order of `keys`. An `Error` in a place fails that key
-   * alone; `undefined` is no answer. What it throws fails the call: `retryable(…)` is tried again,
+   * alone; `undefined` is no answer. It must not load from the same coalescer: a call that waits for another
+   * may wait for itself. What it throws fails the call: `retryable(…)` is tried again,
    * `rejected(…)` is halved until the key at fault stands alone, anything else fails all its callers.
    */
   readonly resolve: (
@@ -61,7 +62,7 @@ export interface CoalescerOptions<
   readonly dispatchWhenIdle?: boolean | undefined;
   /**
    * Calls in flight at most, over all groups; a pause before another attempt is none. Default 16. A
-   * group has a quarter of them at most, and one in any case: below 5, one at a time.
+   * group has a quarter of them at most, rounded up: below 5, one at a time.
    */
   readonly maxInFlight?: number | undefined;
   /**
@@ -82,7 +83,7 @@ export interface CoalescerOptions<
   /** How long `close()` may take, in milliseconds. Default 15,000. */
   readonly closeTimeoutMs?: number | undefined;
   /** Keeps answers: `lruCache({ … })` of `sluice/lru-cache`. Failures and missing answers are not kept. */
-  readonly cache?: MakeCache | undefined;
+  readonly cache?: MakeCache<Answer> | undefined;
   readonly observe?: Observe | undefined;
   /** Default: real time. */
   readonly clock?: Clock | undefined;

@@ -7,7 +7,7 @@ import { race } from "../core/waits.ts";
 import { isSluiceError, messageOf, quote, SluiceError } from "../errors.ts";
 import type { UnnamedEvent } from "../events.ts";
 import type { RejectedEntry, Sink, WriteContext, WriteResult } from "../sinks/sink.ts";
-import { classified, promised, readAnswers } from "./answers.ts";
+import { classified, failureIn, readAnswers } from "./answers.ts";
 import { Told } from "./call-context.ts";
 import type { CountedCache } from "./counted-cache.ts";
 import type { CallKey } from "./key.ts";
@@ -181,8 +181,8 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
       question.sent = true;
       return question.key as Key;
     });
+    if (!isAsked(asked)) return { statements: 0 };
     const [first] = asked;
-    if (first === undefined) return { statements: 0 };
     counts.calls += 1;
     if (context.attempt > 1) counts.retries += 1;
     const group = first.home.group as Group;
@@ -194,18 +194,19 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
       throw classified(error);
     }
     const answers = readAnswers<Answer>(given, keys, context.warn);
-    if (context.remainingMs() <= 0) return {};
+    if (context.ended === true) return {};
     const refused: RejectedEntry[] = [];
+    const whole = asked === questions;
     let at = 0;
     for (const question of asked) {
       const answer = answers[at];
       at += 1;
-      if (answer instanceof Error || answer instanceof Promise) {
-        const cause = answer instanceof Error ? answer : promised(question.key);
+      const cause = failureIn(answer, question.key);
+      if (cause !== undefined) {
         this.#fail(question, cause);
-        refused.push({ index: questions.indexOf(question), cause });
+        refused.push({ index: whole ? at - 1 : questions.indexOf(question), cause });
       } else {
-        this.#answer(question, answer);
+        this.#answer(question, answer as Answer | undefined);
       }
     }
     return { rejected: refused };
@@ -250,9 +251,9 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
         this.#fail(question, failure);
       }
     }
-    if (call.live > 0) {
-      const error = withdrawn();
-      for (const question of call.questions) this.#fail(question, error);
+    let error: SluiceError | undefined;
+    for (const question of call.questions) {
+      if (question.open) this.#fail(question, (error ??= withdrawn()));
     }
     this.#leave(call.home);
     call.questions = []; // what is old and dead would keep them from minor collections
@@ -281,6 +282,9 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
 }
 
 type Buried = Extract<UnnamedEvent, { type: "dead-lettered" }>;
+
+const isAsked = <Entry>(entries: readonly Entry[]): entries is readonly [Entry, ...Entry[]] =>
+  entries.length > 0;
 
 /** Those that somebody waits for. The others are not asked, and nobody may join them any more. */
 export function withCallers<Request, Answer>(

@@ -1,5 +1,11 @@
 import { calls } from "../shapes/calls.ts";
-import type { Accumulator, Sealed, Shape, Size } from "../shapes/shape.ts";
+import {
+  type Accumulator,
+  ONE_GROUP,
+  type Sealed,
+  type Shape,
+  type Size,
+} from "../shapes/shape.ts";
 import type { Question } from "./question.ts";
 
 /** Questions of one group that enter the engine together. */
@@ -17,7 +23,7 @@ export function questionsShape<Request, Answer>(
     ...algebra,
     size: ({ length }) => ({ items: length, entries: length, bytes: length }),
     partition: () => undefined,
-    group: ([first]) => (grouped ? first?.home.group : undefined),
+    group: ([first]) => (grouped ? first?.home.group : ONE_GROUP),
     accumulator: () => new QuestionsAccumulator<Question<Request, Answer>>(),
   };
 }
@@ -28,19 +34,21 @@ class QuestionsAccumulator<Entry> implements Accumulator<readonly Entry[], reado
   addsEntries = 0;
   addsBytes = 0;
   #entries: Entry[] = [];
+  /** How many at the front were dropped. */
+  #gone = 0;
   #measured: readonly Entry[] = [];
   #nextOrdinal = 0;
 
   get items(): number {
-    return this.#entries.length;
+    return this.entries;
   }
 
   get entries(): number {
-    return this.#entries.length;
+    return this.#entries.length - this.#gone;
   }
 
   get bytes(): number {
-    return this.#entries.length;
+    return this.entries;
   }
 
   measure(item: readonly Entry[]): void {
@@ -51,7 +59,7 @@ class QuestionsAccumulator<Entry> implements Accumulator<readonly Entry[], reado
   }
 
   fold(): void {
-    if (this.#entries.length === 0) this.#entries = this.#measured.slice();
+    if (this.entries === 0) this.#entries = this.#measured.slice();
     else for (const entry of this.#measured) this.#entries.push(entry);
     this.#nextOrdinal += this.#measured.length;
   }
@@ -62,14 +70,20 @@ class QuestionsAccumulator<Entry> implements Accumulator<readonly Entry[], reado
   }
 
   seal(entries: number): Sealed<readonly Entry[]> {
-    const all = entries === this.#entries.length;
-    const batch = all ? this.#entries : this.#entries.slice(0, entries);
-    this.#entries = all ? [] : this.#entries.slice(entries);
+    const all = this.#gone === 0 && entries === this.#entries.length;
+    const end = this.#gone + entries;
+    const batch = all ? this.#entries : this.#entries.slice(this.#gone, end);
+    this.#entries = all ? [] : this.#entries.slice(end);
+    this.#gone = 0;
     return { batch: Object.freeze(batch), items: entries, entries, bytes: entries };
   }
 
   dropOldest(): Size {
-    this.#entries = this.#entries.slice(1);
+    this.#gone += 1;
+    if (this.entries === 0) {
+      this.#entries = [];
+      this.#gone = 0;
+    }
     return { items: 1, entries: 1, bytes: 1 };
   }
 }

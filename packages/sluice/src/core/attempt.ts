@@ -106,6 +106,10 @@ class AttemptContext<Batch> implements WriteContext<Batch> {
     return this.#controller.signal;
   }
 
+  get ended(): boolean {
+    return this.#givenUp !== undefined;
+  }
+
   readonly remainingMs = (): number => this.#endsAt - this.#parts.clock.now();
 
   readonly warn = (error: unknown): void => {

@@ -1,7 +1,7 @@
 import { uniqueId } from "../clock.ts";
 import { messageOf, SluiceError } from "../errors.ts";
 import type { UnnamedEvent } from "../events.ts";
-import type { Accumulator } from "../shapes/shape.ts";
+import type { Accumulator, Size } from "../shapes/shape.ts";
 import { Admission } from "./admission.ts";
 import type { Batcher, CloseOptions, FlushOptions, WaitOptions } from "./batcher.ts";
 import { type Books, balance, openBooks, type Stats } from "./books.ts";
@@ -25,6 +25,7 @@ import {
   type CloseReport,
   closeIncomplete,
   closeReport,
+  droppedError,
   type FlushStats,
   flushIncomplete,
   type Receipt,
@@ -48,8 +49,8 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   #settings: Settings;
   /** The accumulator that measured last. */
   #measured: Accumulator<Item, Batch> | undefined;
-  /** Everything gathered has been told to leave, and nothing has come since. */
-  #hurried = false;
+  /** What is gathered and has been told to leave, as far as nothing has come or landed since. */
+  #hurried: "none" | "idle" | "all" = "none";
   #closing: Promise<CloseReport<Batch>> | undefined;
 
   /** `told` receives every event instead of `observe`. */
@@ -188,7 +189,12 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
       this.#books.accepted += 1;
       return lane;
     }
-    accumulator.measure(item);
+    try {
+      accumulator.measure(item);
+    } catch (error) {
+      lane.spare();
+      throw error;
+    }
     if (accumulator.addsEntries > 0) {
       this.#measured = accumulator;
       if (!this.#room.has(accumulator) || (!first && this.#admission.waiting > 0)) {
@@ -201,7 +207,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     lane.extend();
     this.#books.accepted += accumulator.addsItems;
     accumulator.fold();
-    this.#hurried = false;
+    this.#hurried = "none";
     return lane;
   }
 
@@ -234,7 +240,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     };
     if (take(item, false)) return;
     if (this.#settings.overflow !== "wait") {
-      if (this.#overflow(item, taken) === "refused") throw this.#full();
+      if (this.#overflow(item, taken) === "refused") throw this.#room.full();
       return;
     }
     const room = this.#admission.wait(item, (queued) => take(queued, true), signal);
@@ -282,16 +288,21 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     return oldest?.dropOldest("drop-oldest", error) ?? false;
   }
 
-  #onRoom(): void {
-    this.#room.forget();
+  #onRoom(left: Size): void {
+    // Shapes with groups measure what they hold exactly, and may have too many lanes to ask.
+    if (this.#parts.shape.group === undefined) this.#room.forget();
+    else this.#room.give(left);
+    if (this.#hurried === "idle") this.#hurried = "none";
     this.#admission.admit();
     if (this.#admission.waiting > 0) this.#hurry();
   }
 
   /** There is no room: nothing that is gathered may rest until it is due, least of all in idle lanes. */
   #hurry(idleOnly = false): void {
-    if (this.#hurried) return;
-    this.#hurried = !idleOnly;
+    if (this.#hurried === "all" || (idleOnly && this.#hurried === "idle")) return;
+    this.#hurried = idleOnly ? "idle" : "all";
+    // Lanes of groups are all awake then, and may be thousands.
+    if (this.#settings.maxDelayMs === 0 && this.#parts.shape.group !== undefined) return;
     const lanes = Array.from(this.#lanes);
     const { maxBufferedEntries } = this.#settings;
     const full = lanes.reduce((n, lane) => n + lane.heldEntries, 0) >= maxBufferedEntries;
@@ -331,19 +342,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
       `${this.name} is closed and takes nothing more`,
     );
   }
-
-  #full(): SluiceError {
-    const { heldEntries, heldBytes } = this.stats();
-    return new SluiceError(
-      "SLUICE_ERR_BATCHER_FULL",
-      `${this.name} is full: it holds ${heldEntries} entries and ${heldBytes} bytes; slow down, or raise its limits`,
-    );
-  }
 }
 
 const isAsync = <Item>(items: object | string): items is AsyncIterable<Item> =>
   Symbol.asyncIterator in Object(items);
-
-function droppedError(why: string): SluiceError {
-  return new SluiceError("SLUICE_ERR_DELIVERY_DROPPED", `the item was dropped: ${why}`);
-}

@@ -1,5 +1,6 @@
 import type { Clock, Random } from "../clock.ts";
 import type { UnnamedEvent } from "../events.ts";
+import type { Size } from "../shapes/shape.ts";
 import type { Books } from "./books.ts";
 import type { Gate } from "./circuit.ts";
 import type { Delivery } from "./delivery.ts";
@@ -16,8 +17,8 @@ export interface LaneParts<Batch> {
   readonly releases: boolean;
   readonly settings: () => Settings;
   readonly emit: (event: UnnamedEvent) => void;
-  /** Room was freed. */
-  readonly onRoom: () => void;
+  /** So much was freed. */
+  readonly onRoom: (left: Size) => void;
 }
 
 /** What a lane has for itself. */

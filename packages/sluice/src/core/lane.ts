@@ -149,8 +149,9 @@ export class Lane<Item, Batch> {
     this.#dropReason = "withdrawn";
     for (const segment of this.#segments) segment.reason ??= "flush"; // nothing joins it any more
     this.#abort.abort(error);
+    const left = { items: 0, entries: this.accumulator.entries, bytes: this.accumulator.bytes };
     while (this.dropOldest("withdrawn", () => error));
-    this.#parts.onRoom();
+    this.#parts.onRoom(left);
   }
 
   /** Makes place in the segments for the entries that the item measured last is about to add. */
@@ -270,6 +271,7 @@ export class Lane<Item, Batch> {
       this.#segments.shift();
       await this.#send(segment, segment.reason ?? "delay", startedAt);
     }
+    call?.turn.giveBack(); // what is left, if anything, is not due
     this.#running = false;
     this.#rearm();
   }
@@ -308,7 +310,7 @@ export class Lane<Item, Batch> {
     // An attempt before the last may still be reading it.
     const taken = settlement.attempts === 1 && settlement.committed === items;
     if (releases && taken) this.accumulator.recycle?.(batch);
-    onRoom();
+    onRoom(sealed);
   }
 
   /** A shape of somebody else's may throw: its items stay held, and nobody waits for ever. */

@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import type { Shape } from "../shapes/shape.ts";
+import { ONE_GROUP, type Shape } from "../shapes/shape.ts";
 import { Bag } from "./bag.ts";
 import type { Lane } from "./lane.ts";
 import type { LaneOfGroup } from "./lane-parts.ts";
@@ -88,7 +88,7 @@ class GroupLanes<Item, Batch> implements Lanes<Item, Batch> {
     let group = this.#groups.get(key);
     if (group?.gathering?.gathers === true) return group.gathering;
     if (group === undefined) {
-      group = { gathering: undefined, lanes: 0, inFlight: 0, sole: key === undefined };
+      group = { gathering: undefined, lanes: 0, inFlight: 0, sole: key === ONE_GROUP };
       this.#groups.set(key, group);
     }
     return this.#begin(key, group);

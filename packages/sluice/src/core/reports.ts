@@ -138,3 +138,8 @@ export function closeIncomplete(name: string, report: CloseReport, cause: unknow
   const message = `${name}: ${describeShortfall(figures)}`;
   return new SluiceError("SLUICE_ERR_CLOSE_INCOMPLETE", message, { cause, report });
 }
+
+/** What the caller of an item is told that overflow has dropped. */
+export function droppedError(why: string): SluiceError {
+  return new SluiceError("SLUICE_ERR_DELIVERY_DROPPED", `the item was dropped: ${why}`);
+}

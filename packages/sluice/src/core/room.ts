@@ -62,6 +62,22 @@ export class Room {
     );
   }
 
+  /** So much has left, exactly. */
+  give({ entries, bytes }: { readonly entries: number; readonly bytes: number }): void {
+    this.#entries += entries;
+    this.#bytes += bytes;
+  }
+
+  /** The refusal of what has no room. */
+  full(): SluiceError {
+    const { maxBufferedEntries, maxBufferedBytes } = this.#settings();
+    const free = this.#stale ? this.#free(false) : { entries: this.#entries, bytes: this.#bytes };
+    const [entries, bytes] = [maxBufferedEntries - free.entries, maxBufferedBytes - free.bytes];
+    const holds = `it holds ${entries} entries and ${bytes} bytes`;
+    const message = `${this.#name} is full: ${holds}; slow down, or raise its limits`;
+    return new SluiceError("SLUICE_ERR_BATCHER_FULL", message);
+  }
+
   /** The limits have changed, or something has left. */
   forget(): void {
     this.#entries = 0;

@@ -19,7 +19,7 @@ interface Waiting {
  * How many attempts may be in flight at a time, over all groups. First come, first served, but for
  * one rule: a group that has attempts in flight gets no further one unless three times as many slots
  * stay free. However slow a group is, and however much it asks, it holds a quarter of the slots at
- * most, several such groups leave some to the others, and any group gets its first while there is one
+ * most, rounded up, several such groups leave some to the others, and any group gets its first while there is one
  * (the dynamic threshold of Choudhury and Hahne, 1998, for buffers that queues share).
  */
 export class Slots {

@@ -29,6 +29,9 @@ export function callOptions<Options extends object>(
   known: readonly (keyof Options & string)[],
 ): Partial<Options> {
   if (options === undefined) return {};
+  if (options instanceof AbortSignal) {
+    throw invalidOption(`${call}: the options`, "an object, such as { signal }", "an AbortSignal");
+  }
   refuseUnknown(options, known, `${call}: `);
   return options;
 }

@@ -1,6 +1,6 @@
 import { invalidOption } from "../core/validate.ts";
 import { type ListOptions, list } from "./list.ts";
-import type { Shape } from "./shape.ts";
+import { ONE_GROUP, type Shape } from "./shape.ts";
 
 /** The options of a `calls` shape: those of a list, and */
 export interface CallsOptions<Request> extends ListOptions<Request> {
@@ -18,7 +18,7 @@ export interface CallsOptions<Request> extends ListOptions<Request> {
 export function calls<Request>(
   options: CallsOptions<Request> = {},
 ): Shape<Request, readonly Request[], Request> {
-  const { group = () => undefined, ...others } = options;
+  const { group = () => ONE_GROUP, ...others } = options;
   if (typeof group !== "function") throw invalidOption("calls: group", "a function", group);
   return { ...list<Request>(others), kind: "calls", group };
 }

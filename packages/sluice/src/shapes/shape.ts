@@ -83,6 +83,9 @@ export interface BatchAlgebra<Batch, Entry = unknown> {
   split(batch: Batch, at: number): readonly [Batch, Batch];
 }
 
+/** The group of all items, in shapes that could have groups and do not: it may use every lane. */
+export const ONE_GROUP: unique symbol = Symbol("sluice.one-group");
+
 /** The algebra of one kind of batch, and where batches begin. */
 export interface Shape<Item, Batch, Entry = unknown> extends BatchAlgebra<Batch, Entry> {
   /** What kind of shape this is, for messages: "sums". */
@@ -92,7 +95,7 @@ export interface Shape<Item, Batch, Entry = unknown> extends BatchAlgebra<Batch,
   accumulator(): Accumulator<Item, Batch>;
   /**
    * Which items may share a batch, compared as a `Map` compares. Batches of such a shape have no order:
-   * each takes whichever of the `lanes` is free. Absent where any items may share one.
+   * each goes when one of the `lanes` is free. Absent where any items may share one, in order.
    */
   group?(item: Item): unknown;
   /** A 32-bit number that is equal for equal keys; `undefined` where there is no key. */

@@ -30,6 +30,8 @@ export interface WriteContext<Batch> {
   readonly attempt: number;
   /** Aborted when the attempt is given up: its time is over, or `close()` reached its deadline. */
   readonly signal: AbortSignal;
+  /** Whether it has been given up: `signal.aborted`, for those who need no signal, which costs to make. */
+  readonly ended?: boolean | undefined;
   /** The time this attempt has, in milliseconds. Limits on the store's side belong below it. */
   readonly timeoutMs: number;
   /** What is left of it now, in milliseconds. */

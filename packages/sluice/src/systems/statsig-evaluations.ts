@@ -42,7 +42,6 @@ export class Evaluations {
       key: ({ name }) => name,
       resolve: async (_group, names, { requests: [first], signal }) => {
         const answers = new Map<string, GateEvaluation | ConfigEvaluation | Error>();
-        if (first === undefined) return answers;
         const { kind, name } = first;
         const about = { user: JSON.parse(first.user) as unknown, statsigMetadata: metadata };
         if (kind === "gate") {

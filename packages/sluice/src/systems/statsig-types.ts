@@ -79,7 +79,7 @@ export interface StatsigEvent {
   readonly eventName: string;
   readonly user: StatsigUser;
   readonly value?: string | number | undefined;
-  readonly metadata?: { readonly [name: string]: Json | undefined } | undefined;
+  readonly metadata?: object | undefined;
   /** When it happened: a Date or epoch milliseconds. Default: when it is logged. */
   readonly time?: Date | number | undefined;
 }
@@ -120,9 +120,13 @@ export interface StatsigClient {
   ): Promise<GateEvaluation | null>;
   /**
    * The value of a config for a user, `null` where `offlineFallback` gives none. Names have 2 to 100
-   * letters, digits, blanks and `_-.`.
+   * letters, digits, blanks and `_-.`. `Value` is what the caller expects; nothing checks it.
    */
-  getConfig(name: string, user: StatsigUser, options?: WaitOptions): Promise<Json>;
+  getConfig<Value = Json>(
+    name: string,
+    user: StatsigUser,
+    options?: WaitOptions,
+  ): Promise<Value | null>;
   /** The same for any number of configs, by name. Rejects with the first failure. */
   getConfigs(
     names: readonly string[],
@@ -136,7 +140,8 @@ export interface StatsigClient {
     options?: WaitOptions,
   ): Promise<ConfigEvaluation | null>;
   /**
-   * Accepts an event; it is sent with others, and again until the API has taken it. A call whose answer
+   * Accepts an event; it is sent with others, and again until the API has taken it, or refused it for
+   * good: that is a `dead-lettered` event for `observe`. A call whose answer
    * was lost may count twice: the API knows no batch again. Rejects with `SLUICE_ERR_STATSIG_EVENT`, or
    * as `Batcher.add` does.
    */

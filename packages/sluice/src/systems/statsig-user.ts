@@ -25,9 +25,10 @@ export interface StatsigUser {
   readonly country?: string | undefined;
   readonly locale?: string | undefined;
   readonly appVersion?: string | undefined;
-  readonly custom?: { readonly [name: string]: Json | undefined } | undefined;
+  /** What JSON can hold, by name. */
+  readonly custom?: object | undefined;
   /** Used for the answer; the API does not store them. */
-  readonly privateAttributes?: { readonly [name: string]: Json | undefined } | undefined;
+  readonly privateAttributes?: object | undefined;
   /** Other ids by their kind, each 1 to 100 characters. */
   readonly customIDs?: { readonly [kind: string]: string | undefined } | undefined;
   readonly statsigEnvironment?: { readonly tier?: string | undefined } | undefined;

@@ -48,8 +48,8 @@ export function createStatsigClient(options: StatsigOptions): StatsigClient {
       const told = await evaluations.ask("gate", names, user, wait);
       return new Map(Array.from(told, ([name, gate]) => [name, gate?.value === true]));
     },
-    getConfig: async (name, user, wait) =>
-      (await getConfigEvaluation(name, user, wait))?.value ?? null,
+    getConfig: async <Value>(...asked: Parameters<typeof getConfigEvaluation>) =>
+      ((await getConfigEvaluation(...asked))?.value ?? null) as Value | null,
     getConfigs: async (names, user, wait) => {
       const told = await evaluations.ask("config", names, user, wait);
       return new Map(Array.from(told, ([name, config]) => [name, config?.value ?? null]));

@@ -49,6 +49,11 @@ export interface JsonRequest {
   readonly method?: string | undefined;
   /** Sent as JSON, whatever it is, a string too. Undefined: no body. */
   readonly body?: unknown;
+  /**
+   * Whether `request` may send it again although an attempt may have been carried out. Default: by its
+   * method, as RFC 9110 §9.2.2 has it: false for POST and PATCH.
+   */
+  readonly idempotent?: boolean | undefined;
   /** Win over those of the client, and are as secret. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
@@ -64,10 +69,11 @@ export interface JsonClient extends Retried {
   /**
    * Sends a request, and again what `attempt` calls retryable, after pauses with full jitter or as long
    * as the server asks. Each attempt has callTimeoutMs, all together have deliveryTimeoutMs; at most
-   * maxInFlight are under way at a time. Rejects with the final error of an attempt, or with
-   * `SLUICE_ERR_CALL_UNANSWERED`, whose `cause` is the latest one.
+   * maxInFlight are under way at a time. Rejects with the final error of an attempt; with
+   * `SLUICE_ERR_CALL_UNANSWERED`, whose `cause` is the latest one; or with `SLUICE_ERR_SINK_UNKNOWN`
+   * where it may have been carried out and is not `idempotent`. Nothing checks that it is an `Answer`.
    */
-  request(request: JsonRequest, options?: AttemptOptions): Promise<unknown>;
+  request<Answer = unknown>(request: JsonRequest, options?: AttemptOptions): Promise<Answer>;
   /**
    * Sends a request once and resolves to the JSON of a 2xx; to undefined if its body is empty. For
    * resolvers and sinks, whose engine tries again by the disposition of the error. Every `cause` is an
@@ -98,7 +104,7 @@ const OPTIONS: readonly (keyof JsonClientOptions)[] = [
   "maxRetryAfterMs",
   "fetch",
 ];
-const REQUEST: readonly (keyof JsonRequest)[] = ["path", "method", "body", "headers"];
+const REQUEST: readonly (keyof JsonRequest)[] = ["path", "method", "body", "headers", "idempotent"];
 
 /** Makes a client. Throws usage errors, which never show the value of a header. */
 export function createJsonClient(options: JsonClientOptions): JsonClient {

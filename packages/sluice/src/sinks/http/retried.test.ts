@@ -11,6 +11,7 @@ afterEach(() => {
   for (const close of closing.splice(0)) close();
 });
 
+const X = { path: "/x", idempotent: true };
 const QUICK = { baseDelayMs: 1, maxDelayMs: 1 };
 
 async function serve(
@@ -61,14 +62,14 @@ describe("request", () => {
   it("tries again what may pass, until there is an answer", async () => {
     const served = statuses(503, 429, 408, 425, 500, 200);
     const client = await serve(served.listener);
-    await expect(client.request({ path: "/x", body: 1 })).resolves.toEqual({ status: 200 });
+    await expect(client.request(X)).resolves.toEqual({ status: 200 });
     expect(served.asked).toBe(6);
   });
 
   it("takes a final refusal for one, and tells it as it is", async () => {
     const served = statuses(404);
     const client = await serve(served.listener);
-    const refusal = await client.request({ path: "/x" }).catch((error: unknown) => error);
+    const refusal = await client.request(X).catch((error: unknown) => error);
     expect(refusal).toMatchObject({ code: "SLUICE_ERR_SINK_REJECTED", disposition: "rejected" });
     expect(refusal).toHaveProperty("cause.status", 404);
     expect(served.asked).toBe(1);
@@ -77,7 +78,7 @@ describe("request", () => {
   it("gives up after maxAttempts, with the latest failure as the cause", async () => {
     const served = statuses(500, 502, 503);
     const client = await serve(served.listener, { retry: { ...QUICK, maxAttempts: 3 } });
-    const failure = await client.request({ path: "/x" }).catch((error: unknown) => error);
+    const failure = await client.request(X).catch((error: unknown) => error);
     expect(failure).toMatchObject({
       code: "SLUICE_ERR_CALL_UNANSWERED",
       message: expect.stringContaining("no answer after 3 attempts"),
@@ -100,7 +101,7 @@ describe("request", () => {
       { clock, observe, deliveryTimeoutMs: 50_000 },
     );
     const first = of("retried");
-    const failing = client.request({ path: "/x" }).catch((error: unknown) => error);
+    const failing = client.request(X).catch((error: unknown) => error);
     expect(await first).toMatchObject({ attempt: 1, delayMs: 20_000 });
     const second = of("retried");
     await clock.advance(20_000);
@@ -126,7 +127,7 @@ describe("request", () => {
       },
       { clock, callTimeoutMs: 5_000 },
     );
-    const answer = client.request({ path: "/x" });
+    const answer = client.request(X);
     await hangs;
     await clock.advance(5_000);
     await gone;
@@ -134,9 +135,63 @@ describe("request", () => {
     await expect(answer).resolves.toBe(7);
   });
 
+  it("sends a POST again only where it cannot have been carried out, or is said to bear it", async () => {
+    const refused = statuses(429, 500, 200);
+    const client = await serve(refused.listener);
+    const failure = await client.request({ path: "/x", body: 1 }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({
+      code: "SLUICE_ERR_SINK_UNKNOWN",
+      disposition: "unknown",
+      message: expect.stringContaining("a POST that may have been carried out is not sent again"),
+    });
+    expect(failure).toHaveProperty("cause.status", 500);
+    expect(refused.asked).toBe(2);
+    const safe = statuses(500, 200);
+    const reader = await serve(safe.listener);
+    await expect(reader.request({ path: "/x", method: "GET" })).resolves.toEqual({ status: 200 });
+    const patch = { path: "/x", method: "PATCH", body: 1 };
+    await expect((await serve(statuses(500).listener)).request(patch)).rejects.toMatchObject({
+      disposition: "unknown",
+    });
+  });
+
+  it("does not send a POST again that had no answer in its time", async () => {
+    const clock = manualClock();
+    const { observe, of } = heard();
+    let asked = 0;
+    let came = (): void => undefined;
+    const arrived = new Promise<void>((resolve) => (came = resolve));
+    const listener: RequestListener = (request) => {
+      request.resume();
+      asked += 1;
+      came();
+    };
+    const client = await serve(listener, { clock, observe, callTimeoutMs: 5_000 });
+    const failure = client.request({ path: "/x", body: 1 }).catch((error: unknown) => error);
+    await arrived;
+    const again = of("retried");
+    await clock.advance(5_000);
+    await again;
+    await clock.advance(1);
+    expect(await failure).toMatchObject({ code: "SLUICE_ERR_SINK_UNKNOWN" });
+    expect(asked).toBe(1);
+  });
+
+  it("tells observers neither headers nor bodies nor queries", async () => {
+    const events: SluiceEvent[] = [];
+    const client = await serve(statuses(400).listener, { observe: (event) => events.push(event) });
+    const headers = { authorization: "Bearer s3cr3t-token" };
+    const request = { path: "/x?q=s3cr3t", headers, body: "s3cr3t-body" };
+    await client.request(request).catch(() => undefined);
+    await client.close();
+    expect(events.map(({ type }) => type)).toContain("dead-lettered");
+    expect(JSON.stringify(events)).toContain('"entry":{"method":"POST","path":"/x"}');
+    expect(JSON.stringify(events)).not.toContain("s3cr3t");
+  });
+
   it("is undefined where there is no body, and each request has its own answer", async () => {
     const client = await serve(statuses(204).listener);
-    await expect(client.request({ path: "/x" })).resolves.toBeUndefined();
+    await expect(client.request(X)).resolves.toBeUndefined();
     const echo = await serve((request, response) => {
       request.pipe(response);
     });
@@ -153,17 +208,17 @@ describe("request", () => {
     });
     const arrived = new Promise<void>((resolve) => (came = resolve));
     const controller = new AbortController();
-    const asked = client.request({ path: "/x" }, { signal: controller.signal });
+    const asked = client.request(X, { signal: controller.signal });
     await arrived;
     controller.abort(new Error("enough"));
     await expect(asked).rejects.toThrow("enough");
     const again = new Promise<void>((resolve) => (came = resolve));
-    const open = client.request({ path: "/x" });
+    const open = client.request(X);
     const failed = open.catch((error: unknown) => error);
     await again;
     expect(await client.close({ pending: "reject" })).toMatchObject({ failed: 1 });
     expect(await failed).toMatchObject({ disposition: "closed" });
-    await expect(client.request({ path: "/x" })).rejects.toMatchObject({ disposition: "closed" });
+    await expect(client.request(X)).rejects.toMatchObject({ disposition: "closed" });
   });
 
   it("has the limits of a coalescer, refused by name", async () => {

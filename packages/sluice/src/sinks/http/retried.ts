@@ -2,6 +2,8 @@ import type { CoalescerCloseOptions, CoalescerCloseReport } from "../../coalesce
 import { createCoalescer } from "../../coalescer/coalescer.ts";
 import type { CoalescerOptions } from "../../coalescer/options.ts";
 import type { WaitOptions } from "../../core/batcher.ts";
+import { isSluiceError, messageOf, type SluiceError, undecided } from "../../errors.ts";
+import type { SluiceEvent } from "../../events.ts";
 import type { JsonRequest } from "./json-client.ts";
 
 /** How requests are tried again: the options of a coalescer, where each request is a group of its own. */
@@ -37,30 +39,70 @@ export const RETRIED: readonly (keyof RetriedOptions)[] = [
 
 /** Sends requests by `attempt`, as often as it takes and the options allow. */
 export interface Retried {
-  request(request: JsonRequest, options?: WaitOptions): Promise<unknown>;
+  request<Answer = unknown>(request: JsonRequest, options?: WaitOptions): Promise<Answer>;
   close(options?: CoalescerCloseOptions): Promise<CoalescerCloseReport>;
 }
+
+/** A request, and what is known of its attempts. */
+interface Sent {
+  readonly id: number;
+  readonly request: JsonRequest;
+  /** The latest attempt may have been carried out. */
+  ambiguous: boolean;
+}
+
+/** Methods that may be repeated (RFC 9110 §9.2.2). */
+const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 
 /** There is one loop that tries again, the engine's: a request is a call with one question. */
 export function retried(
   attempt: (request: JsonRequest, options: WaitOptions) => Promise<unknown>,
   options: RetriedOptions,
 ): Retried {
+  const { observe, ...limits } = options;
   let sent = 0;
   const requests = createCoalescer({
     name: "http",
-    ...options,
-    group: ({ id }: { readonly id: number; readonly request: JsonRequest }) => id,
+    ...limits,
+    ...(observe === undefined ? {} : { observe: (event) => observe(withoutHeaders(event)) }),
+    group: ({ id }: Sent) => id,
     key: ({ id }) => id,
-    resolve: async (_id, _keys, { requests: [first], signal }) =>
-      first === undefined ? [] : [await attempt(first.request, { signal })],
+    resolve: async (_id, _keys, { requests: [one], signal }) => {
+      const { request } = one;
+      const { method = "POST", idempotent = IDEMPOTENT.has(method.toUpperCase()) } = request;
+      if (one.ambiguous && !idempotent)
+        throw notAgain(request, "it had no answer in callTimeoutMs");
+      one.ambiguous = true; // until the contrary is known
+      try {
+        return [await attempt(request, { signal })];
+      } catch (error) {
+        one.ambiguous = !isSluiceError(error) || error.ambiguous;
+        const again = isSluiceError(error) && error.disposition === "retryable";
+        throw again && one.ambiguous && !idempotent
+          ? notAgain(request, messageOf(error), error.cause)
+          : error;
+      }
+    },
     missing: "undefined", // an answer without a body
   });
   return {
-    request: (request, waitOptions) => {
+    request: async <Answer>(request: JsonRequest, waitOptions?: WaitOptions) => {
       sent += 1;
-      return requests.load({ id: sent, request }, waitOptions);
+      const answer = await requests.load({ id: sent, request, ambiguous: false }, waitOptions);
+      return answer as Answer;
     },
     close: (closeOptions) => requests.close(closeOptions),
   };
+}
+
+function notAgain({ method = "POST" }: JsonRequest, why: string, cause?: unknown): SluiceError {
+  const message = `a ${method} that may have been carried out is not sent again: ${why}`;
+  return undecided(message, cause === undefined ? {} : { cause });
+}
+
+/** Observers log what they are told, and headers are secrets; so may bodies and queries be. */
+function withoutHeaders(event: SluiceEvent): SluiceEvent {
+  if (event.type !== "dead-lettered") return event;
+  const { method = "POST", path } = (event.entry as Sent).request;
+  return { ...event, entry: { method, path: path.replace(/[?].*$/s, "") } };
 }
