@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
  */
 const limits = {
   ".": "26 kB",
-  "./postgres": "14 kB",
+  "./postgres": "14.5 kB",
   "./client-stats": "24.5 kB",
   "./clickhouse": "33 kB",
   "./pubsub": "18 kB",
