@@ -27,6 +27,15 @@ describe("an answer", () => {
     expect(coalescer.stats()).toMatchObject({ calls: 1, retries: 0 });
   });
 
+  it("never goes to another because resolve has sorted its keys: they are frozen", async () => {
+    const coalescer = createCoalescer({
+      key: (key: string) => key,
+      resolve: (_group, keys) => (keys as string[]).sort(),
+    });
+    const asked = await Promise.allSettled(["b", "a"].map((key) => coalescer.load(key)));
+    for (const one of asked) expect(one).toHaveProperty("reason.name", "TypeError");
+  });
+
   it("that is a promise, or like one, fails its key alone: nobody waits for it", async () => {
     // biome-ignore lint/suspicious/noThenProperty: that is what a query builder has
     const lazy = { then: () => undefined };

@@ -188,6 +188,7 @@ export class PendingCalls<Request, Answer, Key extends CallKey, Group extends Ca
     const group = first.home.group as Group;
     let given: unknown;
     try {
+      Object.freeze(keys); // sorted in place, they would give answers to the wrong callers
       const told = new Told(asked, context);
       given = await this.#options.resolve(group, keys, told);
     } catch (error) {
