@@ -13,6 +13,9 @@ import type { CallKey } from "./key.ts";
 import type { Answers } from "./answers.ts";
 import type { MakeCache } from "./cache.ts";
 
+/** The type, in a place that tells nothing of it: what answers are is for `resolve` to say. */
+type Uninferred<Answer> = [Answer][Answer extends unknown ? 0 : never];
+
 /** What `resolve` is told about a call. */
 export interface CallContext<Request> {
   /** Aborted when the call is given up: its time is over, nobody waits any more, or `close()` ends it. */
@@ -83,7 +86,7 @@ export interface CoalescerOptions<
   /** How long `close()` may take, in milliseconds. Default 15,000. */
   readonly closeTimeoutMs?: number | undefined;
   /** Keeps answers: `lruCache({ … })` of `sluice/lru-cache`. Failures and missing answers are not kept. */
-  readonly cache?: MakeCache<Answer> | undefined;
+  readonly cache?: MakeCache<Uninferred<Answer>> | undefined;
   readonly observe?: Observe | undefined;
   /** Default: real time. */
   readonly clock?: Clock | undefined;
