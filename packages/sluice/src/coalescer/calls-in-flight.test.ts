@@ -1,74 +1,29 @@
 import { describe, expect, it } from "vitest";
+import { follow } from "../../../../test/support/follow.ts";
+import {
+  type Call,
+  type Options,
+  type Request,
+  scriptedCoalescer,
+} from "../../../../test/support/scripted-coalescer.ts";
 import { rejected, retryable } from "../errors.ts";
-import type { SluiceEvent } from "../events.ts";
 import { manualClock } from "../testing/index.ts";
 import { createCoalescer } from "./coalescer.ts";
-import type { CoalescerOptions } from "./options.ts";
-
-interface Request {
-  readonly group: string;
-  readonly key: number;
-}
-type Options = CoalescerOptions<Request, string, number, string>;
-
-interface Call {
-  readonly at: number;
-  readonly group: string;
-  readonly keys: readonly number[];
-  readonly attempt: number;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-  /** Answers every key with its group and key. */
-  answer(): void;
-  fail(error: unknown): void;
-}
 
 const UNANSWERED = { code: "SLUICE_ERR_CALL_UNANSWERED", disposition: "expired" };
 
-/** A coalescer whose calls end when and how the test says. Pauses last 1 ms unless asked for. */
+/** A coalescer whose answers are timed. */
 function scripted(options: Partial<Options> = {}) {
-  const clock = manualClock();
-  const calls: Call[] = [];
-  const events: SluiceEvent[] = [];
-  const coalescer = createCoalescer<Request, string, number, string>({
-    group: ({ group }) => group,
-    key: ({ key }) => key,
-    resolve: (group, keys, { attempt, timeoutMs, signal }) =>
-      new Promise((resolve, reject) => {
-        const answer = (): void => resolve(keys.map((key) => `${group}/${key}`));
-        calls.push({
-          at: clock.now(),
-          group,
-          keys,
-          attempt,
-          timeoutMs,
-          signal,
-          answer,
-          fail: reject,
-        });
-      }),
-    clock,
-    random: () => 0,
-    observe: (event) => events.push(event),
-    ...options,
-  });
-  const load = (group: string, key: number) => follow(coalescer.load({ group, key }), clock.now);
-  return { clock, calls, events, coalescer, load };
-}
-
-/** Follows a promise, so that a test can ask how it stands without waiting. */
-function follow<T>(promise: Promise<T>, now: () => number) {
-  const state = {
-    settled: "pending",
-    value: undefined as T | undefined,
-    error: undefined as unknown,
-    at: -1,
+  const script = scriptedCoalescer(options);
+  const { clock, coalescer } = script;
+  const load = (group: string, key: number) => {
+    const promise = coalescer.load({ group, key });
+    const state = Object.assign(follow(promise), { at: -1 });
+    const stamp = (): void => void (state.at = clock.now());
+    promise.then(stamp, stamp);
+    return state;
   };
-  promise.then(
-    (value) => Object.assign(state, { settled: "resolved", value, at: now() }),
-    (error: unknown) => Object.assign(state, { settled: "rejected", error, at: now() }),
-  );
-  return state;
+  return { ...script, load };
 }
 
 const groupsOf = (calls: readonly Call[]): string => calls.map(({ group }) => group).join("");

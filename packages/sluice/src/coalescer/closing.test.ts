@@ -1,43 +1,17 @@
 import { describe, expect, it } from "vitest";
+import { follow } from "../../../../test/support/follow.ts";
+import { type Options, scriptedCoalescer } from "../../../../test/support/scripted-coalescer.ts";
 import { retryable } from "../errors.ts";
 import { manualClock } from "../testing/index.ts";
-import { createCoalescer } from "./coalescer.ts";
-import type { CoalescerOptions } from "./options.ts";
-
-interface Request {
-  readonly group: string;
-  readonly key: number;
-}
-type Options = CoalescerOptions<Request, string, number, string>;
-
-interface Call {
-  readonly keys: readonly number[];
-  readonly signal: AbortSignal;
-  answer(): void;
-  fail(error: unknown): void;
-}
 
 const CLOSED = { code: "SLUICE_ERR_BATCHER_CLOSED", disposition: "closed" };
 
-/** A coalescer whose calls end when and how the test says. */
+/** A coalescer that is going to be closed. */
 function scripted(options: Partial<Options> = {}) {
-  const clock = manualClock();
-  const calls: Call[] = [];
-  const coalescer = createCoalescer<Request, string, number, string>({
-    group: ({ group }) => group,
-    key: ({ key }) => key,
-    resolve: (group, keys, { signal }) =>
-      new Promise((resolve, reject) => {
-        const answer = (): void => resolve(keys.map((key) => `${group}/${key}`));
-        calls.push({ keys, signal, answer, fail: reject });
-      }),
-    clock,
-    random: () => 0,
-    ...options,
-  });
+  const script = scriptedCoalescer(options);
+  const { clock, calls, coalescer } = script;
   const load = (key: number, group = "g", signal?: AbortSignal) =>
     follow(coalescer.load({ group, key }, { signal }));
-  const asked = (): string => calls.map(({ keys }) => keys.join("")).join();
   /** Answers every call, those that come of it included. */
   const answerAll = async (): Promise<void> => {
     await clock.settle();
@@ -46,21 +20,7 @@ function scripted(options: Partial<Options> = {}) {
       await clock.settle();
     }
   };
-  return { clock, calls, coalescer, load, asked, answerAll };
-}
-
-/** Follows a promise, so that a test can ask how it stands without waiting. */
-function follow<T>(promise: Promise<T>) {
-  const state = {
-    settled: "pending",
-    value: undefined as T | undefined,
-    error: undefined as unknown,
-  };
-  promise.then(
-    (value) => Object.assign(state, { settled: "resolved", value }),
-    (error: unknown) => Object.assign(state, { settled: "rejected", error }),
-  );
-  return state;
+  return { ...script, load, answerAll };
 }
 
 /** One caller of each kind: in flight, in a pause, waiting for a slot, gathering, waiting for room. */

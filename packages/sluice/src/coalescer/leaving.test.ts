@@ -1,42 +1,16 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
+import { follow } from "../../../../test/support/follow.ts";
+import { type Options, scriptedCoalescer } from "../../../../test/support/scripted-coalescer.ts";
 import { rejected, retryable } from "../errors.ts";
-import { manualClock } from "../testing/index.ts";
-import { createCoalescer } from "./coalescer.ts";
-import type { CoalescerOptions } from "./options.ts";
-
-interface Request {
-  readonly group: string;
-  readonly key: number;
-}
-type Options = CoalescerOptions<Request, string, number, string>;
-
-interface Call {
-  readonly keys: readonly number[];
-  readonly signal: AbortSignal;
-  answer(): void;
-  fail(error: unknown): void;
-}
 
 const WITHDRAWN = { code: "SLUICE_ERR_CALL_WITHDRAWN", disposition: "dropped" };
 
-/** A coalescer whose calls end when and how the test says. */
+/** A coalescer whose callers may leave. */
 function scripted(options: Partial<Options> = {}) {
-  const clock = manualClock();
-  const calls: Call[] = [];
-  const coalescer = createCoalescer<Request, string, number, string>({
-    group: ({ group }) => group,
-    key: ({ key }) => key,
-    resolve: (group, keys, { signal }) =>
-      new Promise((resolve, reject) => {
-        const answer = (): void => resolve(keys.map((key) => `${group}/${key}`));
-        calls.push({ keys, signal, answer, fail: reject });
-      }),
-    clock,
-    random: () => 0,
-    ...options,
-  });
+  const script = scriptedCoalescer(options);
+  const { clock, coalescer } = script;
   /** Asks as somebody who may leave. */
   const ask = (key: number, group = "g") => {
     const controller = new AbortController();
@@ -45,7 +19,6 @@ function scripted(options: Partial<Options> = {}) {
     const leave = (): void => controller.abort(`${group}/${key} is not needed`);
     return { promise, answer, leave };
   };
-  const asked = (): string => calls.map(({ keys }) => keys.join("")).join();
   /** Nothing is left of anybody. */
   const over = async (): Promise<void> => {
     await clock.settle();
@@ -53,21 +26,7 @@ function scripted(options: Partial<Options> = {}) {
     expect([pending, held, waiting, clock.timers]).toEqual([0, 0, 0, 0]);
     expect(answered + failed + aborted).toBe(loads);
   };
-  return { clock, calls, coalescer, ask, asked, over };
-}
-
-/** Follows a promise, so that a test can ask how it stands without waiting. */
-function follow<T>(promise: Promise<T>) {
-  const state = {
-    settled: "pending",
-    value: undefined as T | undefined,
-    error: undefined as unknown,
-  };
-  promise.then(
-    (value) => Object.assign(state, { settled: "resolved", value }),
-    (error: unknown) => Object.assign(state, { settled: "rejected", error }),
-  );
-  return state;
+  return { ...script, ask, over };
 }
 
 const LEFT = { settled: "rejected", error: "g/1 is not needed" };

@@ -99,6 +99,37 @@ describe("a batcher of calls", () => {
     await batcher.close();
   });
 
+  it("holds no slot for what is not due, after overflow took what was", async () => {
+    const clock = manualClock();
+    const sent: string[] = [];
+    let answer = (): void => undefined;
+    const batcher = createBatcher({
+      clock,
+      shape: calls<string>({ group: (text) => text[0], bytes: () => 6 }),
+      sink: (batch) => {
+        sent.push(batch.join());
+        return batch[0] === "x0" ? new Promise<void>((resolve) => (answer = resolve)) : undefined;
+      },
+      maxDelayMs: 60_000,
+      maxBytes: 10,
+      maxBufferedBytes: 24,
+      overflow: "drop-oldest",
+    });
+    batcher.tryAdd("x0");
+    const x = batcher.flush();
+    await clock.settle();
+    for (const text of ["a0", "a1"]) batcher.tryAdd(text); // two batches of one lane: a0 waits for the slot
+    await clock.settle();
+    for (const text of ["c0", "c1"]) batcher.tryAdd(text); // c1 costs a0
+    await clock.settle();
+    answer();
+    await x;
+    await clock.settle();
+    expect(sent).toContain("c0");
+    await batcher.close();
+    expect(sent.toSorted()).toEqual(["a1", "c0", "c1", "x0"]);
+  });
+
   it("without a tenant is a group like any other", async () => {
     const clock = manualClock();
     const sent: unknown[] = [];

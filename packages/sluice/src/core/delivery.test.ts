@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { follow } from "../../../../test/support/follow.ts";
 import { rejected, retryable, SluiceError } from "../errors.ts";
 import type { SluiceEvent } from "../events.ts";
 import { list } from "../shapes/list.ts";
@@ -70,25 +71,6 @@ function answering(
     ...options,
   });
   return { batcher, clock, at, events };
-}
-
-function follow<T>(promise: Promise<T>) {
-  const state = {
-    settled: "pending",
-    value: undefined as T | undefined,
-    error: undefined as unknown,
-  };
-  promise.then(
-    (value) => {
-      state.settled = "resolved";
-      state.value = value;
-    },
-    (error: unknown) => {
-      state.settled = "rejected";
-      state.error = error;
-    },
-  );
-  return state;
 }
 
 describe("a sealed batch", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { follow } from "../../../../test/support/follow.ts";
 import { rejected, retryable } from "../errors.ts";
 import type { SluiceEvent } from "../events.ts";
 import { list } from "../shapes/list.ts";
@@ -35,20 +36,6 @@ function scripted(
     ...options,
   });
   return { batcher, clock, calls, events };
-}
-
-function follow(promise: Promise<unknown>) {
-  const state = { settled: "pending", error: undefined as unknown };
-  promise.then(
-    () => {
-      state.settled = "resolved";
-    },
-    (error: unknown) => {
-      state.settled = "rejected";
-      state.error = error;
-    },
-  );
-  return state;
 }
 
 describe("flush", () => {

@@ -1,5 +1,6 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
+import { follow } from "../../../../test/support/follow.ts";
 import type { SluiceEvent } from "../events.ts";
 import { list } from "../shapes/list.ts";
 import { sums } from "../shapes/sums.ts";
@@ -35,21 +36,6 @@ function dammed(limits: Limits & { lanes?: number } = {}) {
     }
   };
   return { batcher, clock, events, landed, answers, open };
-}
-
-/** Follows a promise, so that a test can ask how it stands without waiting. */
-function follow(promise: Promise<unknown>) {
-  const state = { settled: "pending", error: undefined as unknown };
-  promise.then(
-    () => {
-      state.settled = "resolved";
-    },
-    (error: unknown) => {
-      state.settled = "rejected";
-      state.error = error;
-    },
-  );
-  return state;
 }
 
 const FOUR = { maxEntries: 2, maxBufferedEntries: 4 };
@@ -408,7 +394,9 @@ describe("an AbortSignal", () => {
     const { batcher, clock, landed, open } = dammed();
     batcher.tryAdd("a");
     const controller = new AbortController();
-    const flushes = [batcher.flush({ signal: controller.signal }), batcher.flush()].map(follow);
+    const flushes = [batcher.flush({ signal: controller.signal }), batcher.flush()].map((call) =>
+      follow<unknown>(call),
+    );
     await clock.settle();
     controller.abort(new Error("enough"));
     await clock.settle();
@@ -426,7 +414,7 @@ describe("an AbortSignal", () => {
       batcher.add("e", { signal }),
       batcher.deliver("f", { signal }),
       batcher.flush({ signal }),
-    ].map(follow);
+    ].map((call) => follow<unknown>(call));
     await clock.settle();
     expect(getEventListeners(signal, "abort")).toHaveLength(1); // of all three
     await open();
@@ -441,7 +429,7 @@ describe("an AbortSignal", () => {
       batcher.deliver("f", { signal }),
       batcher.flush({ signal }),
       batcher.flush({ signal, timeoutMs: 5 }),
-    ].map(follow);
+    ].map((call) => follow<unknown>(call));
     await clock.advance(5);
     expect(late[3]?.settled).toBe("rejected");
     controller.abort();
