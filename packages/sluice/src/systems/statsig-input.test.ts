@@ -214,7 +214,7 @@ describe("an event", () => {
     expect(client.stats().events).toMatchObject({ accepted: 0 });
   });
 
-  it("has its own user, checked as any", async () => {
+  it("has its own user, checked like every other", async () => {
     const { client } = opened();
     await refused(
       "SLUICE_ERR_STATSIG_USER",

@@ -1,5 +1,5 @@
 /**
- * What this library uses of the platform's `fetch`, as structural types: any `fetch` fits.
+ * What this library uses of the platform's `fetch`, as structural types: whatever `fetch` there is fits.
  */
 
 /** The platform's `fetch`, or one like it. */

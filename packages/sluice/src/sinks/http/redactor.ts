@@ -14,12 +14,14 @@ export interface Redactor {
 const MIN_LENGTH = 6;
 const REDACTED = "[redacted]";
 
-/** A redactor of header values and of the credentials within them. */
+/**
+ * A redactor of header values and of the credentials within them. Most requests succeed and show
+ * nothing: the values are looked at when something is to be shown.
+ */
 export function createRedactor(values: readonly string[]): Redactor {
-  const secrets = [...new Set(values.flatMap(secretsOf))]
-    .filter((secret) => secret.length >= MIN_LENGTH)
-    .map((exact) => ({ exact, plain: read(exact).plain }));
+  let known: readonly Secret[] | undefined;
   const redact = (text: string, end: number): string => {
+    const secrets = (known ??= readSecrets(values));
     if (secrets.length === 0) return text.slice(0, end);
     const reading = read(text);
     const ranges = secrets.flatMap(({ exact, plain }) => [
@@ -29,15 +31,16 @@ export function createRedactor(values: readonly string[]): Redactor {
     return replace(text, ranges, end);
   };
   const endOf = (text: string): number => {
+    const secrets = (known ??= readSecrets(values));
     if (secrets.length === 0) return text.length;
     const end = Math.max(0, text.length - MAX_SPELLING);
     const start = text.slice(0, end);
     // Read with what follows, so that no spelling is cut in two: it would not be known for one.
     const { plain, starts, ends } = read(text);
     const count = ends.filter((at) => at <= end).length;
-    const known = plain.slice(0, count);
+    const whole = plain.slice(0, count);
     return secrets.reduce((least, secret) => {
-      const at = starts[count - overlap(known, secret.plain)] ?? end;
+      const at = starts[count - overlap(whole, secret.plain)] ?? end;
       return Math.min(least, at, end - overlap(start, secret.exact));
     }, end);
   };
@@ -46,6 +49,17 @@ export function createRedactor(values: readonly string[]): Redactor {
     redactStart: (text) => redact(text, endOf(text)),
   };
 }
+
+interface Secret {
+  readonly exact: string;
+  /** Without its spelling. */
+  readonly plain: string;
+}
+
+const readSecrets = (values: readonly string[]): readonly Secret[] =>
+  [...new Set(values.flatMap(secretsOf))]
+    .filter((secret) => secret.length >= MIN_LENGTH)
+    .map((exact) => ({ exact, plain: read(exact).plain }));
 
 /**
  * A value and its parts that a server may show alone: what follows the scheme (RFC 9110 §11.4), each

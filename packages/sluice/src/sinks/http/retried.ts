@@ -1,29 +1,16 @@
-import type { CoalescerCloseOptions, CoalescerCloseReport } from "../../coalescer/coalescer.ts";
-import { createCoalescer } from "../../coalescer/coalescer.ts";
+import {
+  type CoalescerCloseOptions,
+  type CoalescerCloseReport,
+  createCoalescer,
+} from "../../coalescer/coalescer.ts";
 import type { CoalescerOptions } from "../../coalescer/options.ts";
 import type { WaitOptions } from "../../core/batcher.ts";
 import { isSluiceError, messageOf, type SluiceError, undecided } from "../../errors.ts";
 import type { SluiceEvent } from "../../events.ts";
 import type { JsonRequest } from "./json-client.ts";
 
-/** How requests are tried again: the options of a coalescer, where each request is a group of its own. */
-export type RetriedOptions = Pick<
-  CoalescerOptions<unknown, unknown>,
-  | "name"
-  | "maxInFlight"
-  | "maxBufferedEntries"
-  | "overflow"
-  | "callTimeoutMs"
-  | "deliveryTimeoutMs"
-  | "retry"
-  | "closeTimeoutMs"
-  | "observe"
-  | "clock"
-  | "random"
->;
-
 /** The names of `RetriedOptions`. */
-export const RETRIED: readonly (keyof RetriedOptions)[] = [
+export const RETRIED = [
   "name",
   "maxInFlight",
   "maxBufferedEntries",
@@ -35,7 +22,10 @@ export const RETRIED: readonly (keyof RetriedOptions)[] = [
   "observe",
   "clock",
   "random",
-];
+] as const;
+
+/** How requests are tried again: the options of a coalescer, where each request is a group of its own. */
+export type RetriedOptions = Pick<CoalescerOptions<unknown, unknown>, (typeof RETRIED)[number]>;
 
 /** Sends requests by `attempt`, as often as it takes and the options allow. */
 export interface Retried {
