@@ -1,0 +1,485 @@
+import {
+  type Batcher,
+  type BatcherOptions,
+  type CloseReport,
+  createBatcher,
+  type DeadLetter,
+  isSluiceError,
+  type SluiceEvent,
+} from "sluice";
+import { Attempts, idOf } from "./attempts.ts";
+import type { ProgramStage } from "./coverage.ts";
+import type { Dice } from "./dice.ts";
+import { type Fact, Facts, isPoison } from "./facts.ts";
+import type { Kind } from "./kinds.ts";
+import { LimitsWatch } from "./limits-watch.ts";
+import type { Program } from "./program.ts";
+import type { ProgramLimits } from "./program-limits.ts";
+import { SimulatedError } from "./simulated-error.ts";
+import { Tally } from "./tally.ts";
+import type { OwnedClock } from "./virtual-time.ts";
+import { Waiters } from "./waiters.ts";
+import type { Client, ModelStore, World } from "./world.ts";
+
+/** What a program of one batcher is made of. */
+export interface BatcherProgramParts {
+  readonly name: string;
+  readonly world: World;
+  readonly kind: Kind;
+  readonly store: ModelStore;
+  readonly limits: ProgramLimits;
+  readonly drawKey: (n: number) => string;
+  /** What its callers do. */
+  readonly dice: Dice;
+  /** The batcher's own chance. */
+  readonly jitter: Dice;
+  readonly nextItem: () => number;
+}
+
+/** A program that writes through a batcher, its callers, and all that they were promised. */
+export class BatcherProgram implements Program, Client {
+  readonly name: string;
+  readonly attempts: Attempts<unknown>;
+  readonly tally = new Tally();
+  readonly clock: OwnedClock;
+  alive = true;
+  /** The time of what is not the batcher's own. */
+  readonly #others: OwnedClock;
+  readonly #parts: BatcherProgramParts;
+  readonly #batcher: Batcher<object, unknown>;
+  readonly #watch: LimitsWatch;
+  readonly #waiters: Waiters;
+  /** Those of callers that wait. */
+  readonly #controllers = new Set<AbortController>();
+  /** Those who do not know yet whether their item was taken. */
+  readonly #callers = new Set<{ readonly facts: readonly Fact[]; readonly waits: boolean }>();
+  readonly #unknown: { readonly name: string; readonly facts: readonly Fact[] }[] = [];
+  /** The call at the door: what overflow turns away there is its item. */
+  #atDoor = { dropped: 0 };
+  #letters = 0;
+  /** Dead letters that are being received. */
+  #reading = 0;
+  #circuit: "well" | "circuit open" = "well";
+  /** Whether anything has happened since the last check. */
+  #touched = true;
+  #fired = 0;
+  #closing: { readonly before: number; report?: CloseReport } | undefined;
+
+  constructor(parts: BatcherProgramParts) {
+    const { name, world, kind, store, limits, jitter } = parts;
+    const fail = (what: string): void => {
+      if (this.alive) world.fail(`${name}: ${what}`);
+    };
+    this.name = name;
+    this.#parts = parts;
+    this.clock = world.time.clock();
+    this.#others = world.time.clock();
+    this.#waiters = new Waiters(world.time, fail);
+    const stats = () => this.#batcher.stats();
+    this.#watch = new LimitsWatch(limits.watched, { ran: () => world.time.ran, stats, fail });
+    this.attempts = new Attempts({
+      shape: kind.shape,
+      standing: () => (this.#closing === undefined ? this.#circuit : "draining"),
+      alive: () => this.alive,
+      fail,
+    });
+    const options: BatcherOptions<object, unknown> = {
+      ...limits.options,
+      name,
+      shape: kind.shape,
+      sink: this.attempts.tap(store.sink(this)),
+      clock: this.clock,
+      random: jitter.random,
+      observe: (event) => {
+        if (this.alive) this.#observe(event);
+      },
+      deadLetter: (letter) => this.#receive(letter),
+    };
+    this.#batcher = createBatcher(options);
+  }
+
+  get stage(): ProgramStage {
+    const { waiting, held, circuit, batches } = this.#batcher.stats();
+    if (this.#closing !== undefined) return "draining";
+    if (this.isHalving) return "halving";
+    if (waiting > 0) return "blocked";
+    if (circuit === "open") return "circuit open";
+    if (this.attempts.open > 0) return "in flight";
+    if (this.#watch.sealed > batches) return "pausing";
+    return held > 0 ? "gathering" : "idle";
+  }
+
+  get isHalving(): boolean {
+    return this.attempts.halving;
+  }
+
+  get isClosing(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  offer(): void {
+    this.#touched = true;
+    const { dice } = this.#parts;
+    if (dice.chance(0.05)) {
+      this.#offerBad();
+      return;
+    }
+    const way = dice.weigh({ tryAdd: 6, add: 3, deliver: 3, addMany: 1 });
+    if (way === "tryAdd") this.#tryAdd();
+    else if (way === "addMany") this.#addMany();
+    else this.#addOne(way);
+  }
+
+  flush(): void {
+    const { dice } = this.#parts;
+    const timeoutMs = dice.pick([undefined, undefined, 0, 50]);
+    const controller = this.#controller();
+    const flush = this.#batcher.flush({ timeoutMs, signal: controller?.signal });
+    this.#follow(
+      "a flush",
+      flush,
+      controller,
+      {
+        fulfilled: ({ items, committed }) => {
+          if (committed !== items)
+            this.#fail(`a flush resolved with ${committed} of ${items} items`);
+        },
+        rejected: (error) => this.#expect(error, controller, ["FLUSH_INCOMPLETE", "FLUSH_TIMEOUT"]),
+      },
+      timeoutMs,
+    );
+  }
+
+  abortOne(): boolean {
+    const [controller] = this.#controllers;
+    if (controller === undefined) return false;
+    this.#controllers.delete(controller);
+    controller.abort(new Error("the caller has left"));
+    return true;
+  }
+
+  /** Memory is short: the limits shrink to what is left, and a burst comes on top. */
+  pressure(): void {
+    const { limits, dice } = this.#parts;
+    const entries = Math.max(
+      limits.least.entries,
+      Math.ceil(limits.watched.maxBufferedEntries / 2),
+    );
+    this.#batcher.configure({ maxBufferedEntries: entries });
+    this.#watch.shrink(entries);
+    for (let burst = dice.below(8); burst > 0; burst -= 1) this.offer();
+  }
+
+  close(timeoutMs: number): void {
+    const { unknown: _, ...before } = this.#batcher.stats();
+    this.#closing = { before: before.held };
+    this.#watch.closing = true;
+    this.#follow(
+      "a close",
+      this.#batcher.close({ timeoutMs }),
+      undefined,
+      {
+        fulfilled: (report) => this.#closed(report),
+        rejected: (error) => this.#fail(`close() rejected: ${String(error)}`),
+      },
+      timeoutMs,
+    );
+  }
+
+  crash(): void {
+    this.alive = false;
+    for (const { facts, waits } of this.#callers) if (waits) this.tally.maybe.add(facts);
+    this.clock.stop();
+    this.#others.stop();
+    this.#parts.store.disconnect(this);
+  }
+
+  check(): void {
+    if (!this.alive || (!this.#touched && this.clock.fired === this.#fired)) return;
+    this.#touched = false;
+    this.#fired = this.clock.fired;
+    this.#watch.check(this.#batcher.stats());
+  }
+
+  get drained(): boolean {
+    const { heldEntries, waiting } = this.#batcher.stats();
+    return (
+      heldEntries === 0 && waiting === 0 && this.#reading === 0 && this.#waiters.open.length === 0
+    );
+  }
+
+  unrest(): readonly string[] {
+    const { held, waiting } = this.#batcher.stats();
+    const wrong = this.#waiters.open.map((what) => `${what} never settled`);
+    if (held > 0) wrong.push(`${held} items are held for good`);
+    if (waiting > 0) wrong.push(`${waiting} producers wait for good`);
+    if (this.clock.timers > 0) wrong.push(`${this.clock.timers} timers run though it is idle`);
+    return wrong;
+  }
+
+  audit(): readonly string[] {
+    const { store, kind } = this.#parts;
+    const own = store.applied.filter(({ writer }) => writer.startsWith(`${this.name}:`));
+    const names = new Set(own.map(({ name }) => name));
+    const applied = new Facts();
+    for (const { facts } of own) applied.add(facts);
+    // What is unknown is told as it was sent: a whole batch, or a part. It has landed, but for what was
+    // left out of it, or it has not.
+    let unheard = 0;
+    for (const { name, facts } of this.#unknown) {
+      const landed = names.has(name) ? facts.filter(({ key }) => !isPoison(key)) : [];
+      unheard += landed.length;
+      this.tally.lost.add(facts.filter((fact) => !landed.includes(fact)));
+    }
+    this.tally.droppedItems = this.#watch.droppedOldest;
+    const wrong = [...this.tally.audit(applied, this.alive ? "closed" : "killed")];
+    if (!this.alive) return wrong;
+    const { committed, deadLettered } = this.#batcher.stats();
+    if (["list", "rows"].includes(kind.name) && committed !== applied.times - unheard)
+      wrong.push(`${committed} items are committed, and ${applied.times - unheard} were applied`);
+    if (this.#letters > deadLettered) wrong.push(`${this.#letters} items in dead letters`);
+    return wrong;
+  }
+
+  #tryAdd(): void {
+    const item = this.#draw();
+    try {
+      const [accepted, dropped] = this.#accepts(() => this.#batcher.tryAdd(item));
+      if (accepted && dropped === 0) this.tally.accepted.add(this.#parts.kind.ofItem(item));
+      if (this.isClosing) this.#fail("a closed batcher has taken an item");
+    } catch (error) {
+      this.#expect(error, undefined, this.isClosing ? ["BATCHER_CLOSED"] : []);
+    }
+  }
+
+  #addOne(way: "add" | "deliver"): void {
+    const item = this.#draw();
+    const facts = this.#parts.kind.ofItem(item);
+    const controller = this.#controller();
+    const before = this.#batcher.stats().accepted;
+    const [promise, dropped] = this.#accepts(() =>
+      this.#batcher[way](item, { signal: controller?.signal }),
+    );
+    // Taken at once, or else when there is room; of that only the answer tells.
+    const caller = { facts, waits: dropped === 0 && this.#batcher.stats().accepted === before };
+    if (dropped === 0 && !caller.waits) this.tally.accepted.add(facts);
+    const take = (): void => {
+      if (caller.waits) this.tally.accepted.add(facts);
+      caller.waits = false;
+    };
+    this.#callers.add(caller);
+    this.#follow<unknown>(`${way} of ${JSON.stringify(facts[0]?.key)}`, promise, controller, {
+      fulfilled: () => {
+        take();
+        if (way === "deliver") this.tally.delivered.add(facts);
+        if (way === "deliver" && dropped > 0) this.#fail("what was dropped was delivered");
+      },
+      rejected: (error) => {
+        this.#expect(error, controller, ["BATCHER_", "DELIVERY_"]);
+        if (isSluiceError(error) && error.code.startsWith("SLUICE_ERR_DELIVERY_")) take();
+        // It may have been taken before its caller left.
+        if (caller.waits && way === "deliver" && controller?.signal.aborted === true)
+          this.tally.maybe.add(facts);
+      },
+      finally: () => this.#callers.delete(caller),
+    });
+  }
+
+  #addMany(): void {
+    const { kind, dice } = this.#parts;
+    const items = Array.from({ length: 1 + dice.below(6) }, () => this.#draw());
+    let asked = 0;
+    const caller: { facts: readonly Fact[]; waits: boolean } = { facts: [], waits: true };
+    this.#callers.add(caller);
+    const noting = function* (program: BatcherProgram): Generator<object> {
+      for (const item of items) {
+        const facts = kind.ofItem(item);
+        asked += 1;
+        caller.facts = facts;
+        const door = { dropped: 0 };
+        program.#atDoor = door;
+        yield item;
+        caller.facts = [];
+        if (door.dropped === 0) program.tally.accepted.add(facts);
+      }
+    };
+    this.#follow("addMany", this.#batcher.addMany(noting(this)), undefined, {
+      fulfilled: () => {
+        if (asked !== items.length)
+          this.#fail(`addMany resolved after ${asked} of ${items.length}`);
+      },
+      rejected: (error) => {
+        this.#expect(error, undefined, ["ADD_INCOMPLETE"]);
+        const { report } = error as { readonly report?: { readonly accepted: number } };
+        const before = Math.max(0, asked - 1);
+        if (report?.accepted !== before)
+          this.#fail(
+            `addMany says that ${report?.accepted} items were accepted, and asked for ${asked}`,
+          );
+      },
+      finally: () => this.#callers.delete(caller),
+    });
+  }
+
+  #offerBad(): void {
+    const { kind, dice, drawKey } = this.#parts;
+    const bad = kind.bad(drawKey(0));
+    const { held, heldBytes, accepted } = this.#batcher.stats();
+    let refused = false;
+    try {
+      if (dice.chance(0.5)) this.#batcher.tryAdd(bad);
+      else {
+        void this.#batcher.add(bad).then(
+          () => this.#fail("a bad item was taken"),
+          () => undefined,
+        );
+        refused = true;
+      }
+    } catch {
+      refused = true;
+    }
+    const after = this.#batcher.stats();
+    if (!refused) this.#fail("a bad item was not refused");
+    if (after.held !== held || after.heldBytes !== heldBytes || after.accepted !== accepted)
+      this.#fail("a bad item has left something behind");
+  }
+
+  #draw(): object {
+    const { kind, drawKey, nextItem, dice } = this.#parts;
+    const n = nextItem();
+    return kind.draw(n, drawKey(n), dice);
+  }
+
+  /** What `call` answers, and how many items were dropped at the door meanwhile. */
+  #accepts<T>(call: () => T): readonly [answer: T, dropped: number] {
+    const door = { dropped: 0 };
+    this.#atDoor = door;
+    const answer = call();
+    return [answer, door.dropped];
+  }
+
+  /** What some callers may give up by. */
+  #controller(): AbortController | undefined {
+    return this.#parts.dice.chance(0.4) ? new AbortController() : undefined;
+  }
+
+  #follow<T>(
+    what: string,
+    promise: Promise<T>,
+    controller: AbortController | undefined,
+    told: {
+      readonly fulfilled: (value: T) => void;
+      readonly rejected: (error: unknown) => void;
+      readonly finally?: () => void;
+    },
+    withinMs?: number,
+  ): void {
+    if (controller !== undefined) this.#controllers.add(controller);
+    const end = (): void => {
+      this.#touched = true;
+      told.finally?.();
+      if (controller !== undefined) this.#controllers.delete(controller);
+    };
+    this.#waiters.follow(
+      what,
+      promise,
+      {
+        fulfilled: (value) => {
+          told.fulfilled(value);
+          end();
+        },
+        rejected: (error) => {
+          told.rejected(error);
+          end();
+        },
+      },
+      withinMs,
+    );
+  }
+
+  #observe(event: SluiceEvent): void {
+    const { world } = this.#parts;
+    world.note(() => `${this.name}: ${show(event)}`);
+    this.#touched = true;
+    if (event.type === "circuit") this.#circuit = event.state === "open" ? "circuit open" : "well";
+    if (event.type === "dropped" && event.reason === "drop-newest")
+      this.#atDoor.dropped += event.items;
+    if (event.type === "unknown")
+      this.#unknown.push({ name: idOf(event.id), facts: this.#parts.kind.ofBatch(event.batch) });
+    if (event.type === "dead-lettered") this.tally.lost.add(this.#ofEntry(event.entry));
+    if (event.type === "warning" && !this.#expectsWarning(event.error))
+      this.#fail(`a warning: ${String(event.error)}`);
+    this.#watch.see(event);
+  }
+
+  /** Those who receive dead letters may take too long, and housekeeping meets the same faults as data. */
+  #expectsWarning(error: unknown): boolean {
+    if (this.#parts.limits.slowLetters || error instanceof SimulatedError) return true;
+    const code = isSluiceError(error) ? error.code : "";
+    return code === "SLUICE_ERR_BATCHER_CLOSED" || code === "SLUICE_ERR_WRITE_TIMEOUT";
+  }
+
+  #receive({ items }: DeadLetter): unknown {
+    this.#letters += items;
+    const { dice } = this.#parts;
+    if (!this.#parts.limits.slowLetters) return undefined;
+    const ms = dice.below(40);
+    this.#reading += 1;
+    return new Promise<void>((resolve) => {
+      this.#others.schedule(() => {
+        this.#reading -= 1;
+        resolve();
+      }, ms);
+    });
+  }
+
+  #ofEntry(entry: unknown): readonly Fact[] {
+    const { kind } = this.#parts;
+    return kind.ofEntry === undefined ? kind.ofItem(entry as object) : kind.ofEntry(entry as never);
+  }
+
+  #closed(report: CloseReport): void {
+    const { items, committed, rejected, unknown, abandoned, undelivered, stats } = report;
+    if (items !== committed + rejected + unknown + abandoned)
+      this.#fail(
+        `close() reports ${JSON.stringify({ items, committed, rejected, unknown, abandoned })}`,
+      );
+    if (stats.held !== 0) this.#fail(`close() left ${stats.held} items held`);
+    if (items < (this.#closing?.before ?? 0))
+      this.#fail(`close() covered ${items} items of ${this.#closing?.before}`);
+    for (const outcome of ["unknown", "abandoned"] as const) {
+      const back = undelivered.filter((each) => each.outcome === outcome);
+      const sum = back.reduce((total, each) => total + each.items, 0);
+      if (sum !== report[outcome])
+        this.#fail(`close() hands back ${sum} ${outcome} of ${report[outcome]}`);
+      if (outcome === "abandoned")
+        for (const { batch } of back) this.tally.lost.add(this.#parts.kind.ofBatch(batch));
+    }
+  }
+
+  /** An error must be the caller's own abort, or one that this call may end with. */
+  #expect(error: unknown, controller: AbortController | undefined, codes: readonly string[]): void {
+    if (controller?.signal.aborted === true && error === controller.signal.reason) return;
+    const code = isSluiceError(error) ? error.code : String(error);
+    if (!codes.some((known) => code.startsWith(`SLUICE_ERR_${known}`)))
+      this.#fail(`unexpected: ${code}`);
+  }
+
+  #fail(what: string): void {
+    if (this.alive) this.#parts.world.fail(`${this.name}: ${what}`);
+  }
+}
+
+function show(event: SluiceEvent): string {
+  const { name: _, type, ...facts } = event;
+  const plain = Object.entries(facts).map(([key, value]) =>
+    key === "id"
+      ? idOf(value as never)
+      : value instanceof Error
+        ? `${key}: ${value.message}`
+        : typeof value === "object"
+          ? ""
+          : `${key}: ${String(value)}`,
+  );
+  return `${type} ${plain.join(", ")}`;
+}

@@ -1,0 +1,117 @@
+import type { Sink } from "sluice";
+import {
+  composeSinks,
+  insertRows,
+  type PgPool,
+  touch,
+  upsertSums,
+  writeLatest,
+} from "sluice/postgres";
+import { type Fact, Facts } from "../facts.ts";
+import type { OwnedClock } from "../virtual-time.ts";
+import type { AppliedBatch, Client, ModelStore, World } from "../world.ts";
+import { Connection } from "./connection.ts";
+import { Locks } from "./locks.ts";
+import { Tables } from "./tables.ts";
+
+/** What a writer has landed, and what was left out of that. */
+export interface LedgerRow {
+  readonly seq: number;
+  readonly rejected: readonly { readonly index: number; readonly state: string | null }[];
+}
+
+/** A PostgreSQL in which time and faults are under control: the sinks' own SQL, its locks and its ledger. */
+export class PostgresStore implements ModelStore {
+  readonly applied: AppliedBatch[] = [];
+  readonly ledger = new Map<string, LedgerRow>();
+  readonly tables: Tables;
+  readonly locks: Locks;
+  readonly clock: OwnedClock;
+  readonly world: World;
+  readonly #kind: string;
+  readonly #inserts: boolean;
+  readonly #connections = new Map<Client, Set<Connection>>();
+
+  constructor(kind: string, world: World) {
+    this.#kind = kind;
+    this.world = world;
+    this.clock = world.time.clock();
+    this.locks = new Locks(this.clock);
+    this.tables = new Tables((what) => world.fail(what));
+    this.#inserts = world.fates.coin();
+  }
+
+  sink(client: Client): Sink<never> {
+    return this.#sink(this.#pool(client));
+  }
+
+  disconnect(client: Client): void {
+    for (const connection of this.#connections.get(client) ?? []) connection.break();
+  }
+
+  audit(): readonly string[] {
+    const wrong: string[] = [];
+    if (this.locks.deadlocks > 0) wrong.push(`${this.locks.deadlocks} deadlocks`);
+    const [held, told] = [new Facts(), new Facts()];
+    held.add(this.tables.facts());
+    for (const { facts } of this.applied) told.add(facts);
+    for (const name of new Set([...held.names, ...told.names])) {
+      const [a, b] = [held.of(name), told.of(name)];
+      if (a.times !== b.times || a.sum !== b.sum)
+        wrong.push(
+          `${name} is ${a.times}, ${a.sum} in the table and ${b.times}, ${b.sum} was applied`,
+        );
+      const newest = Math.max(...b.versions.keys());
+      if (b.versions.size > 0 && !a.versions.has(newest))
+        wrong.push(`${name} has versions ${[...a.versions.keys()].join()} and not ${newest}`);
+    }
+    return wrong;
+  }
+
+  /** A transaction has committed. */
+  commit(name: string | undefined, facts: readonly Fact[]): void {
+    if (name === undefined) return;
+    this.applied.push({ writer: name.slice(0, name.indexOf("#")), name, facts });
+    this.world.note(() => `store: ${name} committed ${facts.map(({ key }) => key).join(" ")}`);
+  }
+
+  #sink(pool: PgPool): Sink<never> {
+    switch (this.#kind) {
+      case "sums":
+        return upsertSums(pool, { table: "usage" });
+      case "distinct":
+        return touch(pool, { table: "clients" });
+      case "latest":
+        return writeLatest(pool, {
+          table: "metadata",
+          onMissing: this.#inserts ? "insert" : "ignore",
+        });
+      case "compose":
+        return composeSinks({
+          usage: upsertSums(pool, { table: "usage" }),
+          seen: touch(pool, { table: "clients" }),
+        });
+      default:
+        return insertRows(pool, {
+          table: "events",
+          columns: { id: "bigint", k: "text", w: "bigint" },
+        });
+    }
+  }
+
+  #pool(client: Client): PgPool {
+    const open = new Set<Connection>();
+    this.#connections.set(client, open);
+    return {
+      connect: (callback) => {
+        if (!client.alive) return;
+        const connection = new Connection(this, client, () => open.delete(connection));
+        open.add(connection);
+        void connection.open().then(
+          () => callback?.(undefined, connection),
+          (error: Error) => callback?.(error, undefined),
+        );
+      },
+    };
+  }
+}
