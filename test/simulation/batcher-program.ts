@@ -256,12 +256,14 @@ export class BatcherProgram implements Program, Client {
     const item = this.#draw();
     const facts = this.#parts.kind.ofItem(item);
     const controller = this.#controller();
-    const before = this.#batcher.stats().accepted;
+    // Only of what is delivered there may be no other word of whether it was taken.
+    const accepted = (): number => (way === "deliver" ? this.#batcher.stats().accepted : 0);
+    const before = accepted();
     const [promise, dropped] = this.#accepts(() =>
       this.#batcher[way](item, { signal: controller?.signal }),
     );
     // Taken at once, or else when there is room; of that only the answer tells.
-    const caller = { facts, waits: dropped === 0 && this.#batcher.stats().accepted === before };
+    const caller = { facts, waits: dropped === 0 && accepted() === before };
     if (dropped === 0 && !caller.waits) this.tally.accepted.add(facts);
     const take = (): void => {
       if (caller.waits) this.tally.accepted.add(facts);

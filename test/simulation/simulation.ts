@@ -46,7 +46,7 @@ const ACTS = {
   close: 1,
   crash: 1.5,
 };
-const ACTS_WHILE_HALVING = { ...ACTS, abort: 10, pressure: 6, jump: 6, close: 5, crash: 6 };
+const ACTS_WHILE_HALVING = { ...ACTS, abort: 14, pressure: 8, jump: 8, close: 8, crash: 9 };
 
 class Simulation {
   readonly #seed: number;
@@ -108,7 +108,7 @@ class Simulation {
   async run(): Promise<void> {
     const programs = this.#setup.pick([1, 1, 1, 2, 3]);
     for (let index = 0; index < programs; index += 1) this.#start();
-    const steps = 10 + this.#setup.below(60);
+    const steps = 8 + this.#setup.below(48);
     for (let step = 0; step < steps && this.#failures.length === 0; step += 1) await this.#step();
     if (this.#failures.length > 0) return;
     await this.#drain();
@@ -142,7 +142,7 @@ class Simulation {
         break;
       case "wait": {
         // Batches are rarely taken apart, and not for long: what happens meanwhile is worth a look.
-        const stops = script.chance(0.5) && !this.#live.some(({ isHalving }) => isHalving);
+        const stops = script.chance(0.8) && !this.#live.some(({ isHalving }) => isHalving);
         const halving = (): boolean => stops && this.#live.some(({ isHalving }) => isHalving);
         await this.#time.advance(script.pick([0, 1, 5, 20, 120, 700]) * script.random(), halving);
         return;
