@@ -3,7 +3,7 @@ import { createClient } from "@clickhouse/client";
 import pg from "pg";
 import postgres from "postgres";
 import { afterAll, expect, it } from "vitest";
-import { CANARY, leaksIn } from "../support/canary.ts";
+import { CANARY, leaksIn } from "../support/secret.ts";
 import { FACTORIES, replacements } from "./factories.ts";
 import { faultsOf, refusalOf } from "./hostile.ts";
 

@@ -50,19 +50,17 @@ function json(value: unknown): string | undefined {
 }
 
 /** What the process says of itself from now on: its warnings, and what is written to its streams. */
-export function eavesdrop(): { readonly heard: unknown[]; stop(): void } {
-  const heard: unknown[] = [];
-  const onWarning = (warning: Error): void => void heard.push(warning);
+export function eavesdrop(): { stop(): readonly unknown[] } {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning);
   process.on("warning", onWarning);
   const spies = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, "write"));
   return {
-    heard,
     stop: () => {
       process.off("warning", onWarning);
-      for (const spy of spies) {
-        heard.push(...spy.mock.calls.map(([text]) => text));
-        spy.mockRestore();
-      }
+      const written = spies.flatMap((spy) => spy.mock.calls.map(([text]) => text));
+      for (const spy of spies) spy.mockRestore();
+      return [...warnings, ...written];
     },
   };
 }
