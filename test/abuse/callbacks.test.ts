@@ -193,12 +193,10 @@ describe("a callback that is broken costs nobody else anything:", () => {
       "an error whose message throws",
       Object.defineProperty(new Error("x"), "message", { get: boom }),
     ],
-  ])("a sink that rejects with %s", async (_, reason) => {
+  ])("a sink that rejects with %s", async (_, reason: unknown) => {
     const events: SluiceEvent[] = [];
     const observe = (event: SluiceEvent): void => void events.push(event);
-    const sink = async (): Promise<never> => {
-      throw reason;
-    };
+    const sink = () => Promise.reject(reason as Error);
     await expectSound({ sink, observe });
     expect(events.filter(({ type }) => type === "retried" || type === "unknown")).not.toEqual([]);
     await expectSound({ sink });
