@@ -196,7 +196,8 @@ describe("a callback that is broken costs nobody else anything:", () => {
   ])("a sink that rejects with %s", async (_, reason: unknown) => {
     const events: SluiceEvent[] = [];
     const observe = (event: SluiceEvent): void => void events.push(event);
-    const sink = () => Promise.reject(reason as Error);
+    const error = reason as Error; // as far as the types go
+    const sink = () => Promise.reject(error);
     await expectSound({ sink, observe });
     expect(events.filter(({ type }) => type === "retried" || type === "unknown")).not.toEqual([]);
     await expectSound({ sink });

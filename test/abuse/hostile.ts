@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { isSluiceError, type Random } from "sluice";
 
 /** What hostile values throw themselves: whoever looks at them may let it pass. */
-export class Hostility extends Error {}
+class Hostility extends Error {}
 
 const strike = (): never => {
   throw new Hostility("touched");
