@@ -95,7 +95,6 @@ const PLAUSIBLE: readonly unknown[] = [
   () => "x",
   () => null,
   strike,
-  async () => strike(),
   () => new Promise(() => undefined),
   class {},
   { write: strike },
