@@ -12,12 +12,16 @@ import {
 import { ledgerDdl, migrate, postgresPubsub, publishing, writeLatest } from "sluice/postgres";
 import { createPublisher, localPubsub, packUuids, type Pubsub, unpackUuids } from "sluice/pubsub";
 import { type Database, databases, freshDatabase, openEye } from "./database.ts";
+import type { Grants } from "./privileges.ts";
 
 const A = "aaaaaaaa-0000-4000-8000-000000000001";
 const B = "bbbbbbbb-0000-4000-8000-000000000002";
 const CHANNEL = "agent_metadata_batch";
 
-const openPg = databases["pg"] as () => Promise<Database>;
+const openPg = databases["pg"] as (grants?: Grants) => Promise<Database>;
+const INSERTING: Grants = {
+  'writeLatest with onMissing: "insert"': ["agent_metadata", "facts"],
+};
 
 /** A pubsub that keeps what is published, and fails on request. */
 function recordingPubsub() {
@@ -38,8 +42,8 @@ function recordingPubsub() {
 
 describe.each(Object.entries(databases))("with %s", (_, open) => {
   async function setup(options: AgentMetadataOptions = {}, ddl = agentMetadataDdl()) {
-    const { driver, query, close } = await open();
-    await migrate(driver, ddl);
+    const { driver, owner, query, close } = await open(INSERTING);
+    await migrate(owner, ddl);
     const events: SluiceEvent[] = [];
     const metadata = createAgentMetadataBatcher(driver, {
       onMissing: "insert",
@@ -101,8 +105,8 @@ describe.each(Object.entries(databases))("with %s", (_, open) => {
   });
 
   it("buries an entry whose key makes no payload where publishing is atomic, and no other", async () => {
-    const { driver, query, close } = await open();
-    await migrate(driver, "CREATE TABLE facts (k text PRIMARY KEY, v text, at timestamptz)");
+    const { driver, owner, query, close } = await open(INSERTING);
+    await migrate(owner, "CREATE TABLE facts (k text PRIMARY KEY, v text, at timestamptz)");
     const letters: unknown[] = [];
     const batcher = createBatcher({
       shape: latest({ key: ["k"], value: ["v"], version: "at" }),
@@ -197,8 +201,8 @@ describe.each(Object.entries(databases))("with %s", (_, open) => {
   });
 
   it("publishes in the transaction of the data where it is asked to, in the same statement", async () => {
-    const { driver, query, close } = await open();
-    await migrate(driver, agentMetadataDdl());
+    const { driver, owner, query, close } = await open(INSERTING);
+    await migrate(owner, agentMetadataDdl());
     const listening = "listen" in driver;
     const url = "options" in driver ? String((driver as pg.Pool).options.connectionString) : "";
     const pubsub = postgresPubsub(driver, listening ? {} : { listen: () => new pg.Client(url) });
@@ -227,8 +231,8 @@ describe.each(Object.entries(databases))("with %s", (_, open) => {
 
 describe("notifications", () => {
   async function setup(options: AgentMetadataOptions) {
-    const { driver, query, close } = await openPg();
-    await migrate(driver, agentMetadataDdl());
+    const { driver, owner, query, close } = await openPg(INSERTING);
+    await migrate(owner, agentMetadataDdl());
     const metadata = createAgentMetadataBatcher(driver, { onMissing: "insert", ...options });
     return { metadata, query, close };
   }
@@ -357,9 +361,9 @@ describe("options", () => {
 
 describe("close", () => {
   it("drains what is in flight, what waits behind it and what was never sent", async () => {
-    const { driver, query, close } = await openPg();
-    await migrate(driver, agentMetadataDdl());
-    const eye = await openEye(String((driver as pg.Pool).options.connectionString));
+    const { driver, owner, query, close } = await openPg(INSERTING);
+    await migrate(owner, agentMetadataDdl());
+    const eye = await openEye(String((owner as pg.Pool).options.connectionString));
     const metadata = createAgentMetadataBatcher(driver, { onMissing: "insert", maxEntries: 10 });
     await eye.query("BEGIN; LOCK TABLE agent_metadata");
     const ids = Array.from({ length: 25 }, () => randomUUID());

@@ -47,14 +47,17 @@ const ODD_KEYS = [
 describe.each(Object.entries(databases))("on %s", (_name, open) => {
   let db: Database;
   beforeAll(async () => {
-    db = await open();
-    await migrate(db.driver);
+    db = await open({
+      upsertSums: ["size%", "odd", "left_part", "right_part", "Usage", "typed"],
+      touch: ["seen_part"],
+    });
+    await migrate(db.owner);
   });
   afterAll(() => db.close());
 
   it.each([1, 2, 65_535, 65_536])("a batch of %i entries is one statement", async (size) => {
     const table = `size_${size}`;
-    await migrate(db.driver, sumsDdl({ table, key: ["k"], sum: ["n"] }));
+    await migrate(db.owner, sumsDdl({ table, key: ["k"], sum: ["n"] }));
     const batcher = createBatcher({
       shape: sums({ key: ["k"], sum: ["n"] }),
       sink: upsertSums(db.driver, { table }),
@@ -69,7 +72,7 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
   });
 
   it("keys come out as they went in, and are written in the byte order of UTF-8", async () => {
-    await migrate(db.driver, sumsDdl({ table: "odd", key: ["a", "b"], sum: ["n"] }));
+    await migrate(db.owner, sumsDdl({ table: "odd", key: ["a", "b"], sum: ["n"] }));
     const batcher = createBatcher({
       shape: sums({ key: ["a", "b"], sum: ["n"] }),
       sink: upsertSums(db.driver, { table: "odd" }),
@@ -89,7 +92,7 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
 
   it("parts of a composed batch may be empty", async () => {
     await migrate(
-      db.driver,
+      db.owner,
       sumsDdl({ table: "left_part", key: ["k"], sum: ["n"] }),
       sumsDdl({ table: "right_part", key: ["k"], sum: ["n"] }),
       "CREATE TABLE seen_part (k text PRIMARY KEY, at timestamptz); INSERT INTO seen_part VALUES ('a')",
@@ -125,7 +128,7 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
   it("keys may be uuid, bigint or date, columns may have other names, and tables a schema", async () => {
     await db.query('CREATE SCHEMA "my stats"');
     await migrate(
-      db.driver,
+      db.owner,
       sumsDdl({
         table: "my stats.Usage",
         key: { tenant: "uuid", "client id": "bigint", day: "date" },

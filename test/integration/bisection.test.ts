@@ -11,8 +11,23 @@ const codeOf = ({ cause }: DeadLetter): unknown => (cause as { code?: unknown })
 describe.each(Object.entries(databases))("on %s", (_name, open) => {
   let db: Database;
   beforeAll(async () => {
-    db = await open();
-    await migrate(db.driver);
+    db = await open({
+      upsertSums: [
+        "one%",
+        "several",
+        "every",
+        "left_side",
+        "right_side",
+        "slow",
+        "deferred",
+        "guarded",
+        "wide",
+        "brim",
+        "spelled",
+      ],
+      touch: ["seen_side"],
+    });
+    await migrate(db.owner);
   });
   afterAll(() => db.close());
 

@@ -14,9 +14,12 @@ const TABLES = ["client_statistics", "client_table_statistics", "clients"];
 describe.each(Object.entries(databases))("on %s", (_name, open) => {
   let db: Database;
   beforeAll(async () => {
-    db = await open();
-    await migrate(db.driver, clientStatsDdl());
-    await migrate(db.driver, clientStatsDdl());
+    db = await open({
+      upsertSums: ["client_statistics", "client_table_statistics", "Stats", "table stats"],
+      touch: ["clients", "athena_clients"],
+    });
+    await migrate(db.owner, clientStatsDdl());
+    await migrate(db.owner, clientStatsDdl());
   });
   beforeEach(() => db.query(`TRUNCATE ${TABLES.join(", ")}`));
   afterAll(() => db.close());
@@ -190,7 +193,7 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
       clients: "gateway.athena_clients",
     };
     await db.query("CREATE SCHEMA gateway");
-    await migrate(db.driver, clientStatsDdl(tables));
+    await migrate(db.owner, clientStatsDdl(tables));
     await db.query("INSERT INTO gateway.athena_clients (client_name) VALUES ('a')");
     const { stats } = create({ tables });
     await stats.record({ client: "A", status: 200, table: "t", operation: "o", at: 1_000 });

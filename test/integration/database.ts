@@ -7,10 +7,14 @@ import pg from "pg";
 import postgres from "postgres";
 import type { PostgresDriver, Row } from "../../packages/sluice/src/sinks/postgres/driver.ts";
 import { inject } from "vitest";
+import { type Grants, leastPrivileged } from "./privileges.ts";
 
 /** A database, the driver under test, and a way to look that does not go through it. */
 export interface Database {
+  /** Of a role that has the privileges which the guide names, and no others; PGlite knows one role. */
   readonly driver: PostgresDriver;
+  /** Of the role that tables belong to. */
+  readonly owner: PostgresDriver;
   query(text: string, values?: unknown[]): Promise<Row[]>;
   close(): Promise<void>;
 }
@@ -71,28 +75,36 @@ export const connectors: Readonly<
   },
 };
 
-async function onServer(connect: (url: string) => Connected): Promise<Database> {
+async function onServer(
+  connect: (url: string) => Connected,
+  grants: Grants = { upsertSums: ["%"] },
+): Promise<Database> {
   const url = await freshDatabase();
-  const { driver, end } = connect(url);
   const eye = await openEye(url);
+  const own = new URL(url);
+  own.username = `writer_${own.pathname.slice(1)}`;
+  own.password = "writer";
+  await eye.query(leastPrivileged(own.username, grants));
+  const [{ driver, end }, owner] = [connect(own.href), connect(url)];
   return {
     driver,
+    owner: owner.driver,
     query: eye.query,
     close: async () => {
-      await eye.close();
-      await end();
+      await Promise.all([eye.close(), end(), owner.end()]);
     },
   };
 }
 
 /** Every driver that `sluice/postgres` works with. */
-export const databases: Readonly<Record<string, () => Promise<Database>>> = {
-  pg: () => onServer(connectors.pg),
-  postgres: () => onServer(connectors.postgres),
+export const databases: Readonly<Record<string, (grants?: Grants) => Promise<Database>>> = {
+  pg: (grants) => onServer(connectors.pg, grants),
+  postgres: (grants) => onServer(connectors.postgres, grants),
   PGlite: async () => {
     const database = await PGlite.create();
     return {
       driver: database,
+      owner: database,
       query: async (text, values = []) => (await database.query<Row>(text, values)).rows,
       close: () => database.close(),
     };

@@ -1,24 +1,8 @@
-/** The ledger: its rows, its upkeep, the privileges that it takes, and what happens without it. */
-import pg from "pg";
+/** The ledger: its rows, its upkeep, and what happens without it. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createBatcher, distinct, type SluiceEvent, sums } from "sluice";
-import {
-  ledgerDdl,
-  migrate,
-  reapLedger,
-  sqlstateOf,
-  sumsDdl,
-  touch,
-  upsertSums,
-} from "sluice/postgres";
+import { createBatcher, type SluiceEvent, sums } from "sluice";
+import { ledgerDdl, migrate, reapLedger, sqlstateOf, sumsDdl, upsertSums } from "sluice/postgres";
 import { connectors, type Database, databases, freshDatabase, openEye } from "./database.ts";
-
-/** All that a role needs to write: no schema, no ownership, no DDL. */
-const LEAST_PRIVILEGES = `
-  GRANT SELECT, INSERT, UPDATE ON usage TO writer;
-  GRANT SELECT, UPDATE ON clients TO writer;
-  GRANT SELECT, INSERT, UPDATE, DELETE ON sluice_ledger TO writer;
-`;
 
 const usageDdl = sumsDdl({ table: "usage", key: ["k"], sum: ["n"] });
 
@@ -26,7 +10,7 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
   let db: Database;
   beforeAll(async () => {
     db = await open();
-    await migrate(db.driver, usageDdl);
+    await migrate(db.owner, usageDdl);
   });
   afterAll(() => db.close());
 
@@ -96,9 +80,9 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
     await until(() => retriesOf("late_ledger") > 0 || retriesOf("late_table") > 0);
     const { lastError } = batcher.stats();
     expect(sqlstateOf(lastError instanceof Error && lastError.cause)).toBe("42P01");
-    await migrate(db.driver, ledgerDdl("late_ledger"));
+    await migrate(db.owner, ledgerDdl("late_ledger"));
     await until(() => retriesOf("late_table") > 0);
-    await migrate(db.driver, sumsDdl({ table: "late_table", key: ["k"], sum: ["n"] }));
+    await migrate(db.owner, sumsDdl({ table: "late_table", key: ["k"], sum: ["n"] }));
     const { stats } = await batcher.close();
     expect(stats).toMatchObject({ committed: 10, deadLettered: 0, unknown: 0 });
     expect(stats.lastError).toBeUndefined();
@@ -107,8 +91,8 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
 
   it("migrate changes nothing the second time, and ten at once do no harm", async () => {
     const ddl = sumsDdl({ table: "many", key: ["k"], sum: ["n"] });
-    await Promise.all(Array.from({ length: 10 }, () => migrate(db.driver, ddl)));
-    await migrate(db.driver, ddl);
+    await Promise.all(Array.from({ length: 10 }, () => migrate(db.owner, ddl)));
+    await migrate(db.owner, ddl);
     const rows = await db.query(
       "SELECT relname, reloptions FROM pg_class WHERE relname IN ('many', 'sluice_ledger') ORDER BY 1",
     );
@@ -153,107 +137,4 @@ it("with the shipped DDL, at least 95 % of updates are HOT", async () => {
   const [usage] = rows.filter(({ relname }) => relname === "usage");
   expect(usage?.["updates"]).toBe(11 * 500);
   expect(Number(usage?.["hot"]) / Number(usage?.["updates"])).toBeGreaterThanOrEqual(0.95);
-});
-
-describe("privileges", () => {
-  /** A database with a role that may log in and nothing else, and what happens when it writes. */
-  const asWriter = async (grants: string) => {
-    const url = await freshDatabase();
-    const eye = await openEye(url);
-    const role = `w_${new URL(url).pathname.slice(3, 20)}`;
-    const setup = connectors.pg(url, 1);
-    await migrate(
-      setup.driver,
-      usageDdl,
-      "CREATE TABLE clients (k text PRIMARY KEY, at timestamptz, note text)",
-    );
-    await setup.end();
-    await eye.query(`CREATE ROLE ${role} LOGIN PASSWORD 'writer'`);
-    await eye.query("INSERT INTO clients VALUES ('a')");
-    await eye.query(grants.replaceAll("writer", role));
-    const writerUrl = new URL(url);
-    writerUrl.username = role;
-    writerUrl.password = "writer";
-    const pool = new pg.Pool({ connectionString: writerUrl.href, max: 2 });
-    const events: SluiceEvent[] = [];
-    const common = {
-      maxDelayMs: 0,
-      retry: { baseDelayMs: 5, maxDelayMs: 5 },
-      observe: (event: SluiceEvent) => events.push(event),
-    };
-    const usage = createBatcher({
-      ...common,
-      shape: sums({ key: ["k"], sum: ["n"] }),
-      sink: upsertSums(pool, { table: "usage" }),
-    });
-    const seen = createBatcher({
-      ...common,
-      shape: distinct({ key: ["k"], last: ["at"] }),
-      sink: touch(pool, { table: "clients" }),
-    });
-    const write = async () => {
-      usage.tryAdd({ k: "a", n: 1 });
-      seen.tryAdd({ k: "a", at: 1_000 });
-      const reports = await Promise.all([
-        usage.close({ timeoutMs: 400 }),
-        seen.close({ timeoutMs: 400 }),
-      ]);
-      const states = events.flatMap((event) =>
-        event.type === "retried" && event.error instanceof Error
-          ? [sqlstateOf(event.error.cause)]
-          : [],
-      );
-      await pool.end();
-      await eye.query(`DROP OWNED BY ${role}`);
-      await eye.query(`DROP ROLE ${role}`);
-      await eye.close();
-      return {
-        committed: reports.map(({ committed }) => committed),
-        states: new Set(states),
-        events,
-      };
-    };
-    return write();
-  };
-
-  it("the least that a role needs is enough", async () => {
-    const { committed, events } = await asWriter(LEAST_PRIVILEGES);
-    expect(committed).toEqual([1, 1]);
-    expect(events.filter(({ type }) => type === "warning" || type === "retried")).toEqual([]);
-  });
-
-  it("without DELETE on the ledger data lands all the same, and reaping is a warning", async () => {
-    const { committed, events } = await asWriter(LEAST_PRIVILEGES.replace(", DELETE", ""));
-    expect(committed).toEqual([1, 1]);
-    const warnings = events.filter((event) => event.type === "warning");
-    expect(warnings.map(({ error }) => sqlstateOf(error))).toEqual(["42501", "42501"]);
-  });
-
-  it.each([
-    [
-      "SELECT on a table of sums",
-      "GRANT SELECT, INSERT, UPDATE ON usage",
-      "GRANT INSERT, UPDATE ON usage",
-    ],
-    [
-      "UPDATE on a table of sums",
-      "GRANT SELECT, INSERT, UPDATE ON usage",
-      "GRANT SELECT, INSERT ON usage",
-    ],
-    ["SELECT on a table to touch", "GRANT SELECT, UPDATE ON clients", "GRANT UPDATE ON clients"],
-    [
-      "SELECT on the ledger",
-      "SELECT, INSERT, UPDATE, DELETE ON sluice_ledger",
-      "INSERT, UPDATE, DELETE ON sluice_ledger",
-    ],
-    [
-      "INSERT on the ledger",
-      "SELECT, INSERT, UPDATE, DELETE ON sluice_ledger",
-      "SELECT, UPDATE, DELETE ON sluice_ledger",
-    ],
-  ])("none of it can go: without %s batches wait", async (_what, granted, less) => {
-    const { committed, states } = await asWriter(LEAST_PRIVILEGES.replace(granted, less));
-    expect(committed).toContain(0);
-    expect(states).toEqual(new Set(["42501"]));
-  });
 });

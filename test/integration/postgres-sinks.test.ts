@@ -22,9 +22,14 @@ import { type Database, databases } from "./database.ts";
 describe.each(Object.entries(databases))("on %s", (_name, open) => {
   let db: Database;
   beforeAll(async () => {
-    db = await open();
+    db = await open({
+      upsertSums: ["usage", "poison", "short"],
+      touch: ["people"],
+      insertRows: ["codes", "docs"],
+      'insertRows with onConflict: "update"': ["things", "nullable"],
+    });
     await migrate(
-      db.driver,
+      db.owner,
       sumsDdl({
         table: "usage",
         key: ["client"],

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { createBatcher, type LatestItem, latest, type SluiceEvent } from "sluice";
 import { type LatestDetails, migrate, writeLatest, type WriteLatestOptions } from "sluice/postgres";
 import { databases } from "./database.ts";
+import type { Grants } from "./privileges.ts";
 
 const shape = latest({ key: ["agent", "name"], value: ["v"], version: "at" });
 type Item = LatestItem<"agent" | "name", "v", "at">;
@@ -14,10 +15,15 @@ const A = "aaaaaaaa-0000-4000-8000-000000000001";
 const B = "bbbbbbbb-0000-4000-8000-000000000002";
 const types = { agent: "uuid", name: "varchar(8)" };
 
+const granted = (table: string, onMissing: WriteLatestOptions["onMissing"]): Grants =>
+  onMissing === "insert"
+    ? { 'writeLatest with onMissing: "insert"': [table] }
+    : { writeLatest: [table] };
+
 describe.each(Object.entries(databases))("writeLatest with %s", (_, open) => {
   async function setup(onMissing: WriteLatestOptions["onMissing"]) {
-    const { driver, query, close } = await open();
-    await migrate(driver, TABLE);
+    const { driver, owner, query, close } = await open(granted("facts", onMissing));
+    await migrate(owner, TABLE);
     const events: SluiceEvent[] = [];
     const batcher = createBatcher({
       shape,
@@ -105,8 +111,8 @@ describe.each(Object.entries(databases))("writeLatest with %s", (_, open) => {
   it.each(["ignore", "insert"] as const)(
     "knows equal values of a type by that type, whatever their bytes (%s)",
     async (onMissing) => {
-      const { driver, query, close } = await open();
-      await migrate(driver, "CREATE TABLE numbers (k numeric PRIMARY KEY, v text, at timestamptz)");
+      const { driver, owner, query, close } = await open(granted("numbers", onMissing));
+      await migrate(owner, "CREATE TABLE numbers (k numeric PRIMARY KEY, v text, at timestamptz)");
       await query("INSERT INTO numbers VALUES (1, 'x', '1970-01-01Z')");
       const batcher = createBatcher({
         shape: latest({ key: ["k"], value: ["v"], version: "at" }),
@@ -122,9 +128,9 @@ describe.each(Object.entries(databases))("writeLatest with %s", (_, open) => {
   );
 
   it.each(["ignore", "insert"] as const)("writes to partitioned tables (%s)", async (onMissing) => {
-    const { driver, query, close } = await open();
+    const { driver, owner, query, close } = await open(granted("parted", onMissing));
     await migrate(
-      driver,
+      owner,
       `CREATE TABLE parted (k text PRIMARY KEY, v text, at timestamptz) PARTITION BY HASH (k);
        CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);
        CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);`,

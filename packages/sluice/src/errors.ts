@@ -165,19 +165,43 @@ export function undecided(message: string, details: ErrorDetails = {}): SluiceEr
   return new SluiceError("SLUICE_ERR_SINK_UNKNOWN", message, details);
 }
 
-/** Shows a received value in a message: quoted, typed where that helps, and never long. */
+/**
+ * Shows a received value in a message: quoted, typed where that helps, and never long. What may be a
+ * password is covered: values are received in the wrong place, and one that belongs elsewhere may be a
+ * URL with credentials, or the options of a driver.
+ */
 export function quote(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(clip(value));
+  if (typeof value === "string") return JSON.stringify(clip(covered(value)));
   if (typeof value === "bigint") return `${clip(String(value))}n`;
   if (typeof value === "function") return "[function]";
   if (typeof value !== "object" || value === null) return String(value);
   try {
     if (value instanceof Date) return `Date(${String(value.getTime())})`;
-    return clip(JSON.stringify(value) ?? String(value));
+    return clip(JSON.stringify(value, coveredField) ?? String(value));
   } catch {
     return "[object]"; // cyclic, a toJSON that throws, or a proxy that does not want to be seen
   }
 }
+
+const COVER = "***";
+const SECRET = /password|secret|token|authorization|api.?key/i;
+/** As in the query of a URL, or in a connection string, where quotes allow blanks. */
+const NAMED_SECRET = /((?:password|secret|token)=)(?:'[^']*'?|[^\s&]*)/gi;
+
+/** A text with the password of a URL, and what is named as a secret, covered. */
+function covered(text: string): string {
+  // A password that was not encoded may hold anything: it ends at the last @.
+  const [before = ""] = /^.*?:\/\/[^\s:@/?#]*:/s.exec(text) ?? [];
+  const end = text.lastIndexOf("@");
+  const held = before !== "" && before.length <= end;
+  const shown = held ? `${before}${COVER}${text.slice(end)}` : text;
+  return shown.replace(NAMED_SECRET, `$1${COVER}`);
+}
+
+const coveredField = (name: string, value: unknown): unknown => {
+  if (typeof value !== "string") return value;
+  return SECRET.test(name) ? COVER : covered(value);
+};
 
 /** What went wrong, in words, whatever was thrown. */
 export const messageOf = (error: unknown): string =>

@@ -6,7 +6,7 @@ import { sleep } from "./waits.ts";
 
 /**
  * An exponential pause with full jitter: anything up to min(cap, base · 2^(failures - 1)), and at
- * least 1 ms, so that no chance can make a failing sink be called without end.
+ * least 1 ms, so that no chance can make a failing sink be called without end, or never again.
  */
 export function backoffMs(
   failures: number,
@@ -14,7 +14,7 @@ export function backoffMs(
   random: Random,
 ): number {
   const most = Math.min(retry.maxDelayMs, retry.baseDelayMs * 2 ** (failures - 1));
-  return Math.max(1, random() * most);
+  return Math.max(1, Math.min(most, random() * most) || 0);
 }
 
 /** Leave to attempt: freely, or as the one probe of an open circuit. */

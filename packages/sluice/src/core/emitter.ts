@@ -12,12 +12,16 @@ export function emitter(
 ): (event: UnnamedEvent) => void {
   const warn = (text: string): void => process.emitWarning(`${name}: ${text}`, "SluiceWarning");
   if (observe !== undefined) {
+    const threw = (error: unknown): void => {
+      const text = error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
+      warn(`observe threw: ${text}`);
+    };
     return (event) => {
       try {
-        observe({ name, ...event });
+        const told: unknown = observe({ name, ...event });
+        if (told instanceof Promise) told.catch(threw); // of an async function
       } catch (error) {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        warn(`observe threw: ${text}`);
+        threw(error);
       }
     };
   }

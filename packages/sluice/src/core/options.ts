@@ -249,10 +249,7 @@ export function resolveParts<Item, Batch, Entry>(
     throw invalidOption("sink", "a function or an object with write()", sink);
   }
   const { name = shape.kind, clock = systemClock } = options;
-  // Part of the writer's id, which is the key of a ledger row.
-  if (typeof name !== "string" || !/^[^\0\ud800-\udfff]{1,200}$/u.test(name)) {
-    throw invalidOption("name", "1 to 200 characters without NUL or lone surrogates", name);
-  }
+  checkName(name);
   for (const [option, value] of Object.entries({ deadLetter, observe, random })) {
     if (value !== undefined && typeof value !== "function") {
       throw invalidOption(option, "a function", value);
@@ -273,6 +270,12 @@ export function resolveParts<Item, Batch, Entry>(
     clock,
     random: random ?? systemRandom,
   };
+}
+
+/** Refuses a name that cannot be part of a writer's id, which is the key of a ledger row. */
+export function checkName(name: unknown): void {
+  if (typeof name === "string" && /^[^\0\ud800-\udfff]{1,200}$/u.test(name)) return;
+  throw invalidOption("name", "1 to 200 characters without NUL or lone surrogates", name);
 }
 
 /** The limits after `configure(changes)`. Refuses options that are not limits. */

@@ -10,16 +10,19 @@ export function refuseUnknown(
   known: readonly string[],
   prefix: string = "",
 ): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    const what = prefix.endsWith(".") ? prefix.slice(0, -1) : `${prefix}the options`;
-    throw invalidOption(what, "an object", options);
-  }
+  checkObject(prefix.endsWith(".") ? prefix.slice(0, -1) : `${prefix}the options`, options);
   const unknown = Object.keys(options).find((option) => !known.includes(option));
   if (unknown === undefined) return;
   throw new SluiceError(
     "SLUICE_ERR_OPTION_UNKNOWN",
     `there is no option ${quote(prefix + unknown)}; there are ${known.join(", ")}`,
   );
+}
+
+/** Refuses what is no object, or a list. */
+export function checkObject(what: string, value: unknown): void {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  throw invalidOption(what, "an object", value);
 }
 
 /** The options of a call, checked: none given is none stated. */
@@ -44,6 +47,10 @@ export function checkTimeout(value: unknown, fallback: number): number {
 /** A default that gives way to a stated limit, which is checked in its own place. */
 export const atMost = (stated: unknown, fallback: number): number =>
   typeof stated === "number" ? Math.min(stated, fallback) : fallback;
+
+/** The same for a limit from below. */
+export const atLeast = (stated: unknown, fallback: number): number =>
+  typeof stated === "number" ? Math.max(stated, fallback) : fallback;
 
 /** A whole number, or the default. */
 export function count(

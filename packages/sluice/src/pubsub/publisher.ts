@@ -7,7 +7,7 @@ import type { Stats } from "../core/books.ts";
 import { emitter } from "../core/emitter.ts";
 import { type BatcherOptions, given } from "../core/options.ts";
 import type { CloseReport, FlushStats } from "../core/reports.ts";
-import { atMost, invalidOption } from "../core/validate.ts";
+import { atLeast, atMost, checkObject, invalidOption } from "../core/validate.ts";
 import { distinct } from "../shapes/distinct.ts";
 import type { KeyedBatch } from "../shapes/keyed-batch.ts";
 import { packTexts } from "./payloads.ts";
@@ -65,6 +65,7 @@ export function createPublisher(pubsub: Pubsub, options: PublisherOptions): Publ
   if (typeof pubsub?.publish !== "function") {
     throw invalidOption("pubsub", "a pubsub, such as localPubsub() or postgresPubsub(…)", pubsub);
   }
+  checkObject("createPublisher: the options", options);
   const { channel, pack = packTexts, ...limits } = options;
   checkChannel(channel);
   if (typeof pack !== "function") throw invalidOption("pack", "a function", pack);
@@ -84,7 +85,7 @@ export function createPublisher(pubsub: Pubsub, options: PublisherOptions): Publ
   const batcher = createBatcher({
     ...DEFAULTS,
     maxEntries: atMost(limits.maxBufferedEntries, DEFAULTS.maxEntries),
-    maxBufferedEntries: Math.max(DEFAULTS.maxBufferedEntries, limits.maxEntries ?? 0),
+    maxBufferedEntries: atLeast(limits.maxEntries, DEFAULTS.maxBufferedEntries),
     ...given(limits),
     name,
     shape: distinct({ key: ["key"], maxKeyBytes: MAX_PAYLOAD_BYTES }),

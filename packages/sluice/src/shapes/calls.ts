@@ -1,4 +1,4 @@
-import { invalidOption } from "../core/validate.ts";
+import { checkObject, invalidOption } from "../core/validate.ts";
 import { type ListOptions, list } from "./list.ts";
 import { ONE_GROUP, type Shape } from "./shape.ts";
 
@@ -18,6 +18,7 @@ export interface CallsOptions<Request> extends ListOptions<Request> {
 export function calls<Request>(
   options: CallsOptions<Request> = {},
 ): Shape<Request, readonly Request[], Request> {
+  checkObject("calls: the options", options);
   const { group = () => ONE_GROUP, ...others } = options;
   if (typeof group !== "function") throw invalidOption("calls: group", "a function", group);
   return { ...list<Request>(others), kind: "calls", group };

@@ -5,8 +5,15 @@
 import { systemClock, systemRandom } from "../clock.ts";
 import { createBatcher } from "../core/batcher.ts";
 import { emitter } from "../core/emitter.ts";
-import { FIXED, given, LIMITS } from "../core/options.ts";
-import { callOptions, duration, refuseAbove, refuseUnknown } from "../core/validate.ts";
+import { checkName, FIXED, given, LIMITS } from "../core/options.ts";
+import {
+  atMost,
+  callOptions,
+  count,
+  duration,
+  refuseAbove,
+  refuseUnknown,
+} from "../core/validate.ts";
 import { isSluiceError, SluiceError } from "../errors.ts";
 import type { SluiceEvent } from "../events.ts";
 import { localPubsub } from "../pubsub/local-pubsub.ts";
@@ -99,6 +106,7 @@ export function createAgentMetadataBatcher(
     throw new SluiceError("SLUICE_ERR_OPTION_CONFLICT", `createAgentMetadataBatcher: ${message}`);
   }
   const name = limits.name ?? DEFAULTS.name;
+  checkName(name);
   const emit = emitter(name, limits.observe, limits.deadLetter !== undefined);
   const warn = (error: unknown): void => emit({ type: "warning", error });
 
@@ -125,11 +133,10 @@ export function createAgentMetadataBatcher(
     prepare,
     classify,
   });
-  const maxEntries =
-    limits.maxEntries ?? Math.min(DEFAULTS.maxEntries, limits.maxBufferedEntries ?? Infinity);
+  const maxEntries = limits.maxEntries ?? atMost(limits.maxBufferedEntries, DEFAULTS.maxEntries);
   const batcher = createBatcher({
     ...DEFAULTS,
-    maxBufferedEntries: QUEUE_BATCHES * maxEntries,
+    maxBufferedEntries: QUEUE_BATCHES * count("maxEntries", maxEntries, DEFAULTS.maxEntries),
     ...given(limits),
     maxEntries,
     observe,

@@ -5,7 +5,7 @@
 import { systemClock } from "../clock.ts";
 import { type Batcher, createBatcher } from "../core/batcher.ts";
 import { type BatcherOptions } from "../core/options.ts";
-import { invalidOption } from "../core/validate.ts";
+import { atMost, checkObject, invalidOption } from "../core/validate.ts";
 import { quote, SluiceError } from "../errors.ts";
 import { type ComposedEntry, compose } from "../shapes/compose.ts";
 import { distinct } from "../shapes/distinct.ts";
@@ -101,6 +101,7 @@ export function createClientStatsBatcher(
   driver: PostgresDriver,
   options: ClientStatsOptions = {},
 ): ClientStatsBatcher {
+  checkObject("createClientStatsBatcher: the options", options);
   const { tables = {}, clientNames = "folded", ledger, prepare, classify, ...rest } = options;
   if (clientNames !== "folded" && clientNames !== "exact") {
     throw invalidOption("clientNames", '"folded" or "exact"', clientNames);
@@ -111,7 +112,7 @@ export function createClientStatsBatcher(
   const batcher = createBatcher({
     ...rest,
     name: rest.name ?? "client-stats",
-    maxEntries: rest.maxEntries ?? Math.min(2_000, rest.maxBufferedEntries ?? 2_000),
+    maxEntries: rest.maxEntries ?? atMost(rest.maxBufferedEntries, 2_000),
     maxDelayMs: rest.maxDelayMs ?? 250,
     shape,
     sink: composeSinks({

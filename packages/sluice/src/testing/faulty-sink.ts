@@ -1,4 +1,5 @@
 import type { Clock, Random } from "../clock.ts";
+import { invalidOption, refuseUnknown } from "../core/validate.ts";
 import { rejected, retryable, SluiceError } from "../errors.ts";
 import type { Sink } from "../sinks/sink.ts";
 
@@ -20,9 +21,31 @@ export interface Faults<Batch> {
   readonly poison?: ((batch: Batch) => string | undefined) | undefined;
 }
 
+const FAULTS: readonly (keyof Faults<unknown>)[] = [
+  "random",
+  "fail",
+  "loseAck",
+  "hang",
+  "zombie",
+  "zombieMs",
+  "clock",
+  "poison",
+];
+
 /** Puts faults before a sink. With a seeded `random`, the same faults at the same places each time. */
 export function faultySink<Batch>(sink: Sink<Batch>, faults: Faults<Batch>): Sink<Batch> {
+  refuseUnknown(faults, FAULTS, "faultySink: ");
+  if (typeof sink?.write !== "function") {
+    throw invalidOption("faultySink: the sink", "an object with write()", sink);
+  }
   const { random, fail = 0, loseAck = 0, hang = 0, zombie = 0, clock } = faults;
+  if (typeof random !== "function") {
+    throw invalidOption("faultySink: random", "a function", random);
+  }
+  for (const [name, share] of Object.entries({ fail, loseAck, hang, zombie })) {
+    if (typeof share === "number" && share >= 0 && share <= 1) continue;
+    throw invalidOption(`faultySink: ${name}`, "a share from 0 to 1", share);
+  }
   if (zombie > 0 && clock === undefined) {
     throw new SluiceError("SLUICE_ERR_OPTION_CONFLICT", `zombie (${zombie}) needs a clock`);
   }

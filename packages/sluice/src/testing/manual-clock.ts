@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import { refuseUnknown } from "../core/validate.ts";
 
 /** A clock that moves only when told to. */
 export interface ManualClock extends Clock {
@@ -17,6 +18,7 @@ export interface ManualClock extends Clock {
 
 /** Makes a manual clock. `epochMs` is the wall-clock time at `now() = 0`. */
 export function manualClock(options: { readonly epochMs?: number | undefined } = {}): ManualClock {
+  refuseUnknown(options, ["epochMs"], "manualClock: ");
   const epochMs = options.epochMs ?? Date.UTC(2026, 0, 1);
   const scheduled = new Map<number, { readonly at: number; readonly callback: () => void }>();
   let now = 0;

@@ -1,3 +1,4 @@
+import { refuseUnknown } from "../core/validate.ts";
 import type { BatchId, Sink } from "../sinks/sink.ts";
 
 /** A call of a memory sink. */
@@ -22,6 +23,7 @@ export interface MemorySink<Batch> extends Sink<Batch> {
 export function memorySink<Batch>(
   options: { readonly ledger?: boolean | undefined } = {},
 ): MemorySink<Batch> {
+  refuseUnknown(options, ["ledger"], "memorySink: ");
   const applied: Written<Batch>[] = [];
   const calls: Written<Batch>[] = [];
   const seen = new Set<string>();

@@ -1,7 +1,9 @@
 import type { Random } from "../clock.ts";
+import { invalidOption } from "../core/validate.ts";
 
 /** Chance that repeats: the same seed, the same numbers, on every machine (mulberry32). */
 export function seededRandom(seed: number): Random {
+  if (typeof seed !== "number") throw invalidOption("seededRandom: the seed", "a number", seed);
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

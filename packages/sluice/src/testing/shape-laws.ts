@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Random } from "../clock.ts";
+import { count, invalidOption, refuseUnknown } from "../core/validate.ts";
 import { quote } from "../errors.ts";
 import type { Shape } from "../shapes/shape.ts";
 import { seededRandom } from "./seeded-random.ts";
@@ -16,6 +17,8 @@ export interface LawOptions<Item, Batch = never> {
   readonly seed?: number | undefined;
 }
 
+const METHODS = ["accumulator", "size", "itemsAt", "split", "merge", "encode", "decode"] as const;
+
 /**
  * The contract suite of shapes: folds random items and checks every law of `shape.ts`. Throws an
  * error that names the law and the seed.
@@ -25,8 +28,19 @@ export interface LawOptions<Item, Batch = never> {
  */
 export function checkShapeLaws<Item, Batch>(
   shape: Shape<Item, Batch>,
-  { item, canonical = (batch) => batch, runs = 200, seed = 1 }: LawOptions<Item, Batch>,
+  options: LawOptions<Item, Batch>,
 ): void {
+  if (!METHODS.every((method) => typeof shape?.[method] === "function")) {
+    throw invalidOption("checkShapeLaws: the shape", `an object with ${METHODS.join(", ")}`, shape);
+  }
+  refuseUnknown(options, ["item", "canonical", "runs", "seed"], "checkShapeLaws: ");
+  const { item, canonical = (batch) => batch } = options;
+  for (const [name, given] of Object.entries({ item, canonical })) {
+    if (typeof given === "function") continue;
+    throw invalidOption(`checkShapeLaws: ${name}`, "a function", given);
+  }
+  const runs = count("checkShapeLaws: runs", options.runs, 200, 1_000_000);
+  const seed = count("checkShapeLaws: seed", options.seed, 1);
   for (let run = 0; run < runs; run += 1) {
     const random = seededRandom(seed + run);
     const check: Check = (law, received, expected) => {

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { rejected } from "../../errors.ts";
 import { stringLiteral } from "./identifiers.ts";
-import { type ClickHouseSettings, readRows, type Transport } from "./transport.ts";
+import { type ClickHouseSettings, has, notAWay, readRows, type Transport } from "./transport.ts";
 
 /** What this library uses of chDB: a `Session` of `chdb`. */
 export interface ChdbSession {
@@ -28,6 +28,7 @@ const MAX_QUERY_SIZE = 2 ** 30;
  * of more than 256 MiB is halved. An attempt that is given up goes on in the background.
  */
 export function chdbTransport(session: ChdbSession): Transport {
+  if (!has(session, "queryAsync")) throw notAWay("a Session of chdb", session);
   const run = async (sql: string, signal: AbortSignal): Promise<string> => {
     signal.throwIfAborted();
     return (await session.queryAsync(sql, { format: "JSONEachRow", signal })).text();

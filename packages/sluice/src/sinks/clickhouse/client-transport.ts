@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { Readable } from "node:stream";
-import { readRows, type StatementOptions, type Transport } from "./transport.ts";
+import { has, notAWay, readRows, type StatementOptions, type Transport } from "./transport.ts";
 
 /** What this library uses of `@clickhouse/client`. */
 export interface ClickHouseClient {
@@ -37,6 +37,7 @@ export interface AnswerStream extends AsyncIterable<unknown> {
  * that ends there, but refuse compressed bytes that end too early.
  */
 export function clientTransport(client: ClickHouseClient): Transport {
+  if (!has(client, "exec")) throw notAWay("a client of @clickhouse/client", client);
   // The client ends a message at the first capitals in brackets, which may be words of a row. One that
   // tells the status of an answer can leave the message to us.
   let tellsStatus = false;

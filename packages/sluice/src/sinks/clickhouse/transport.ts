@@ -5,6 +5,8 @@
  * A transport throws what its driver throws; `classify` reads it.
  */
 
+import { quote, SluiceError } from "../../errors.ts";
+
 /** Settings of one statement, by ClickHouse's names. */
 export type ClickHouseSettings = Readonly<Record<string, string | number>>;
 
@@ -63,4 +65,23 @@ export function readRows(text: string): readonly ResultRow[] {
         throw new Error("the server's answer is not JSONEachRow", { cause });
       }
     });
+}
+
+/** Whether `value` has a method of this name. */
+export const has = (value: unknown, method: string): boolean =>
+  (typeof value === "object" || typeof value === "function") &&
+  value !== null &&
+  method in value &&
+  typeof (value as Readonly<Record<string, unknown>>)[method] === "function";
+
+/** The refusal of what is no way to a ClickHouse. */
+export function notAWay(expected: string, received: unknown): SluiceError {
+  const message = `expected ${expected}; received ${describe(received)}`;
+  return new SluiceError("SLUICE_ERR_CLICKHOUSE_TRANSPORT", message);
+}
+
+/** By the name of its class: a driver's own fields may hold what no message should. */
+function describe(received: unknown): string {
+  if (typeof received !== "object" || received === null) return quote(received);
+  return `an object of class ${received.constructor?.name ?? "none"}`;
 }

@@ -1,3 +1,4 @@
+import { checkObject } from "../../core/validate.ts";
 import { quote, SluiceError } from "../../errors.ts";
 import { type PostgresSink, postgresSink } from "./postgres-sink.ts";
 
@@ -20,11 +21,12 @@ export type SinkBatches<P extends SinkParts> = {
  * composeSinks({ requests: upsertSums(pool, { table: "requests" }), seen: touch(pool, { table: "clients" }) })
  */
 export function composeSinks<const P extends SinkParts>(parts: P): PostgresSink<SinkBatches<P>> {
+  checkObject("composeSinks: the parts", parts);
   const sinks = Object.entries(parts) as [string, PostgresSink<unknown>][];
   const [first] = sinks;
   if (first === undefined) throw optionError("name at least one sink");
   for (const [name, sink] of sinks) {
-    if (typeof sink?.writes === "function") continue;
+    if (isPostgresSink(sink)) continue;
     throw optionError(`part ${quote(name)} must be a PostgreSQL sink; received ${quote(sink)}`);
   }
   const { driver, options } = first[1];
@@ -64,6 +66,18 @@ export function composeSinks<const P extends SinkParts>(parts: P): PostgresSink<
     );
   });
 }
+
+const isPostgresSink = (sink: unknown): boolean =>
+  typeof sink === "object" &&
+  sink !== null &&
+  "writes" in sink &&
+  typeof sink.writes === "function" &&
+  "tables" in sink &&
+  Array.isArray(sink.tables) &&
+  sink.tables.every((table) => typeof table === "string") &&
+  "options" in sink &&
+  typeof sink.options === "object" &&
+  sink.options !== null;
 
 /** Whether two names may mean one table. With a schema and without, only the server could tell. */
 function mayBeOne(a: string, b: string): boolean {

@@ -54,6 +54,9 @@ export function insertRows(
     alias: `c${index}`,
   }));
   const { onConflict = "error", key = [] } = options;
+  if (!Array.isArray(key)) {
+    throw optionError(`key must be a list of columns; received ${quote(key)}`);
+  }
   const keys = key.map((field) => columns.find((column) => column.field === field));
   if (columns.length === 0) throw optionError(`columns must name at least one column`);
   if (!["error", "nothing", "update"].includes(onConflict)) {

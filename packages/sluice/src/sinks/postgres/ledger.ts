@@ -101,7 +101,7 @@ export async function reap(
   refuseUnknown(options, ["table", "olderThanMs"], "reapLedger: ");
   const ledger = tableName("ledger", options.table ?? DEFAULT_LEDGER);
   const olderThanMs = options.olderThanMs ?? 7 * DAY_MS;
-  if (!(olderThanMs >= DAY_MS / 24) || !Number.isFinite(olderThanMs)) {
+  if (!Number.isFinite(olderThanMs) || olderThanMs < DAY_MS / 24) {
     const message = `olderThanMs must be at least an hour (3600000); received ${quote(olderThanMs)}`;
     throw new SluiceError("SLUICE_ERR_POSTGRES_OPTION", message);
   }

@@ -77,8 +77,18 @@ export type OpenListenConnection = (events: ListenEvents) => ListenConnection;
 export function openerOf(source: ListenSource): OpenListenConnection {
   if (isPostgresJs(source)) return sharedPostgresJs(source);
   if (isPglite(source)) return (events) => pgliteConnection(source, events);
-  if (typeof source === "function") return (events) => ownConnection(source(), events);
+  if (typeof source === "function") return (events) => ownConnection(make(source), events);
   throw notASource(source);
+}
+
+/** What the platform says of a malformed URL holds it as `input`, password and all. */
+function make(source: () => unknown): unknown {
+  try {
+    return source();
+  } catch (error) {
+    if (!(error instanceof Error) || !("input" in error)) throw error;
+    throw new Error(`the connection cannot be made: ${error.message}`);
+  }
 }
 
 /** By the name of its class: a driver's own fields may hold what no message should. */

@@ -19,19 +19,15 @@ export interface SumsDdlOptions {
  */
 export function sumsDdl(options: SumsDdlOptions): string {
   refuseUnknown(options, ["table", "key", "sum", "last", "updatedAt"], "sumsDdl: ");
-  for (const option of ["key", "sum"] as const) {
-    if (typeof options[option] === "object" && options[option] !== null) continue;
-    throw invalidOption(`sumsDdl: ${option}`, "a list of columns", options[option]);
-  }
-  const key = Array.isArray(options.key)
-    ? options.key.map((name): [string, string] => [name, "text"])
-    : Object.entries(options.key as Readonly<Record<string, string>>);
+  const key = keyColumns(options.key);
+  const sum = columnList("sum", options.sum);
+  const last = columnList("last", options.last ?? []);
   const column = (name: string, type: string): string =>
     `${identifier("sumsDdl: column", name)} ${type}`;
   const columns = [
     ...key.map(([name, type]) => column(name, `${typeName("sumsDdl: key type", type)} NOT NULL`)),
-    ...options.sum.map((name) => column(name, "bigint NOT NULL DEFAULT 0")),
-    ...(options.last ?? []).map((name) => column(name, "timestamptz")),
+    ...sum.map((name) => column(name, "bigint NOT NULL DEFAULT 0")),
+    ...last.map((name) => column(name, "timestamptz")),
     ...(options.updatedAt === undefined
       ? []
       : [column(options.updatedAt, "timestamptz NOT NULL DEFAULT now()")]),
@@ -40,6 +36,23 @@ export function sumsDdl(options: SumsDdlOptions): string {
   return `CREATE TABLE IF NOT EXISTS ${tableName("sumsDdl: table", options.table)} (
   ${columns.join(",\n  ")}
 ) WITH (fillfactor = 50);`;
+}
+
+/** The columns of the key, each with its type. */
+function keyColumns(
+  key: SumsDdlOptions["key"],
+): readonly (readonly [name: string, type: string])[] {
+  const typed = typeof key === "object" && key !== null && !Array.isArray(key);
+  const columns = typed
+    ? Object.entries(key as Readonly<Record<string, string>>)
+    : columnList("key", key).map((name) => [name, "text"] as const);
+  if (columns.length === 0) throw invalidOption("sumsDdl: key", "at least one column", key);
+  return columns;
+}
+
+function columnList(option: string, names: unknown): readonly string[] {
+  if (Array.isArray(names)) return Array.from<string>(names);
+  throw invalidOption(`sumsDdl: ${option}`, "a list of columns", names);
 }
 
 /** Any number that only Sluice uses: it lets one process at a time create tables. */
@@ -53,6 +66,9 @@ const MIGRATION_LOCK = 5_710_483_920_117;
  * await migrate(pool, sumsDdl({ table: "usage_by_client", key: ["client"], sum: ["requests"] }));
  */
 export async function migrate(driver: PostgresDriver, ...ddl: readonly string[]): Promise<void> {
+  for (const text of ddl) {
+    if (typeof text !== "string") throw invalidOption("migrate: ddl", "SQL", text);
+  }
   await transactor(driver)(async (session) => {
     await session.exec(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
     for (const text of [ledgerDdl(), ...ddl]) await session.exec(text);
