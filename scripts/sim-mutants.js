@@ -1,5 +1,5 @@
 // Plants each known bug in a copy of the library and lets the simulation look for it: `npm run sim:mutants`.
-// Options: --seeds N (default 10000), --only TEXT (a part of a name), --json.
+// Options: --seeds N (default 10000), --only TEXT (a part of a name), --json, --docs (writes the page).
 import { writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";

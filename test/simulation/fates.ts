@@ -20,9 +20,9 @@ export interface Weather {
   readonly lateMs: number;
   /** Whether entries at fault are left out, or refused with their batch: the share that is left out. */
   readonly partial: number;
-  /** The most entries that an attempt may have, and from when on. */
+  /** The most entries that an attempt may have: always, or from the first acknowledgement that is lost. */
   readonly maxEntries: number;
-  readonly strictFromMs: number;
+  readonly strictFrom: "the start" | "a loss";
 }
 
 /** Draws the weather of a seed: which faults there are at all, and how often each. */
@@ -40,8 +40,8 @@ export function drawWeather(dice: Dice): Weather {
     latencyMs: dice.pick([0, 0, 3, 10]),
     lateMs: dice.pick([30, 300, 3_000]),
     partial: dice.pick([0, 0.5, 1]),
-    maxEntries: dice.chance(0.2) ? dice.pick([1, 2, 4]) : Infinity,
-    strictFromMs: dice.pick([0, 0, 50, 500]),
+    maxEntries: dice.chance(0.25) ? dice.pick([1, 2, 4]) : Infinity,
+    strictFrom: dice.pick(["the start", "a loss"]),
   };
 }
 
@@ -49,22 +49,21 @@ export function drawWeather(dice: Dice): Weather {
 export class Fates {
   readonly #dice: Dice;
   readonly #weather: Weather;
-  readonly #now: () => number;
+  #hasLost = false;
   /** Once the faults have stopped, everything goes well but for what can never land. */
   calm = false;
   /** The store is away: nothing gets through. */
   down = false;
 
-  constructor(dice: Dice, weather: Weather, now: () => number) {
+  constructor(dice: Dice, weather: Weather) {
     this.#dice = dice;
     this.#weather = weather;
-    this.#now = now;
   }
 
   /** The most entries that an attempt may have by now. */
   get maxEntries(): number {
-    const { maxEntries, strictFromMs } = this.#weather;
-    return this.#now() >= strictFromMs ? maxEntries : Infinity;
+    const { maxEntries, strictFrom } = this.#weather;
+    return strictFrom === "the start" || this.#hasLost ? maxEntries : Infinity;
   }
 
   draw(): Fate {
@@ -83,6 +82,11 @@ export class Fates {
     const { latencyMs, lateMs } = this.#weather;
     if (fate === "slow" || fate === "zombie") return 1 + this.#dice.below(lateMs);
     return this.calm ? 1 : this.#dice.below(latencyMs + 1);
+  }
+
+  /** What was applied has not been acknowledged. Of all moments to become strict, this is the worst. */
+  lost(): void {
+    this.#hasLost = true;
   }
 
   /** Any part of one. */

@@ -74,8 +74,9 @@ export class FunctionStore implements ModelStore {
       context,
       stage === undefined ? undefined : (fault) => hit(fault, stage),
     );
-    if (fate === "lose the acknowledgement") throw this.#failure(true);
-    return result;
+    if (fate !== "lose the acknowledgement") return result;
+    fates.lost();
+    throw this.#failure(true);
   }
 
   /** It is applied after all, when nobody waits for it any more. */

@@ -68,7 +68,7 @@ class Simulation {
     this.#setup = new Dice(seed, 0);
     this.#script = new Dice(seed, 1);
     this.#time = new VirtualTime(new Dice(seed, 2));
-    this.#fates = new Fates(new Dice(seed, 3), drawWeather(this.#setup), () => this.#time.now);
+    this.#fates = new Fates(new Dice(seed, 3), drawWeather(this.#setup));
     const runs = new Map<string, string>();
     const note = (what: string): void => {
       // The one thing that is drawn anew each time: what makes a writer's name unique.

@@ -93,7 +93,9 @@ export class ClickHouseStore implements ModelStore {
       throw refusal;
     }
     this.#apply(request, sent, token);
-    if (fate === "lose the acknowledgement") throw lost();
+    if (fate !== "lose the acknowledgement") return;
+    fates.lost();
+    throw lost();
   }
 
   /** What is late and outlives a small window is written twice, and no client could know. */

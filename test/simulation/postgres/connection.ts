@@ -137,6 +137,7 @@ export class Connection implements PgClient {
     if (transaction.rejected > 0) this.#hit("partial");
     if (this.#fate === "zombie") return this.#never();
     if (this.#fate === "lose the acknowledgement") {
+      fates.lost();
       this.#broken = true;
       throw terminated();
     }
