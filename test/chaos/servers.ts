@@ -1,0 +1,86 @@
+/** A PostgreSQL of one's own to do harm to, with a proxy before it, a pooler, and one before that. */
+import pg from "pg";
+import { ledgerDdl } from "sluice/postgres";
+import { startPgbouncer } from "../../scripts/pgbouncer-server.js";
+import { startPostgres } from "../../scripts/postgres-server.js";
+import type { Row } from "../../packages/sluice/src/sinks/postgres/driver.ts";
+import { openProxy, type Proxy } from "../integration/proxy.ts";
+import { type Ambush, layAmbushes } from "./ambush.ts";
+import type { Place } from "./plan.ts";
+
+/** Few enough for a test to take all of them. */
+const CONNECTIONS = 40;
+const POOLED = 6;
+
+/** The role of the writers: no superuser, to whom the limit of connections is none. */
+const WRITER = "writer";
+
+export interface Servers {
+  /** As a writer, past every proxy. */
+  readonly url: string;
+  /** Where harm is done: before the server, and before the pooler. */
+  readonly proxies: Readonly<Record<Place, Proxy>>;
+  readonly ambushes: Readonly<Record<Place, Ambush>>;
+  /** Looks, and does harm, by a connection of the superuser; waits for the server where it is away. */
+  query(sql: string, values?: readonly unknown[]): Promise<readonly Row[]>;
+  /** Ends the server at once, without a checkpoint, and waits until it has recovered. */
+  restart(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Starts them. Writers may write to the tables that `ddl` makes. */
+export async function openServers(ddl: readonly string[]): Promise<Servers> {
+  const server = await startPostgres({
+    // The longest wait for a deadlock to be found is far shorter than an attempt may be.
+    settings: { max_connections: CONNECTIONS, deadlock_timeout: "100ms" },
+  });
+  const admin = new pg.Pool({ connectionString: server.url, max: 1 });
+  admin.on("error", () => undefined);
+  const query: Servers["query"] = (sql, values = []) =>
+    patiently(async () => (await admin.query(sql, [...values])).rows as Row[]);
+  for (const statement of [ledgerDdl(), ...ddl]) await query(statement);
+  await query(`CREATE ROLE ${WRITER} LOGIN PASSWORD '${WRITER}'`);
+  await query(
+    `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${WRITER}`,
+  );
+  const url = new URL(server.url);
+  url.username = WRITER;
+  url.password = WRITER;
+  const before = await openProxy(url.href);
+  const pooler = await startPgbouncer(before.url, { poolSize: POOLED });
+  const pooled = await openProxy(pooler.url);
+  return {
+    url: url.href,
+    proxies: { server: before, pooler: pooled },
+    ambushes: { server: layAmbushes(before), pooler: layAmbushes(pooled) },
+    query,
+    restart: async () => {
+      // Who calls a port where nobody listens may be given that very port to call from.
+      before.refusing = true;
+      await server.restart();
+      before.refusing = false;
+    },
+    close: async () => {
+      await pooled.close();
+      await pooler.stop();
+      await before.close();
+      await admin.end();
+      await server.stop();
+    },
+  };
+}
+
+const PATIENCE_MS = 60_000;
+
+/** Tries again until the server is back. An error that the server itself reports is one. */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (const deadline = Date.now() + PATIENCE_MS; ; ) {
+    try {
+      return await work();
+    } catch (error) {
+      const away = !(error instanceof pg.DatabaseError) || error.code?.startsWith("57P") === true;
+      if (!away || Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
