@@ -18,12 +18,24 @@ END $$;`;
 export const slowableDdl = (table: string): string =>
   `CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION be_slow();`;
 
+export const STATEMENT_TIMEOUT = "57014";
+export const TOO_MANY_CONNECTIONS = "53300";
+
+/** What faults strike. */
+export interface Field {
+  readonly servers: Servers;
+  readonly tables: readonly string[];
+  /** How often writers have met this SQLSTATE. */
+  met(state: string): number;
+}
+
 /** Does one fault and returns once it is over, or will happen by itself. */
-export async function strike(
-  fault: Fault,
-  { url, proxies, ambushes, query, restart }: Servers,
-  tables: readonly string[],
-): Promise<void> {
+export async function strike(fault: Fault, { servers, tables, met }: Field): Promise<void> {
+  const { proxies, ambushes, query, restart } = servers;
+  const meeting = (state: string): (() => boolean) => {
+    const before = met(state);
+    return () => met(state) > before;
+  };
   switch (fault.kind) {
     case "kill":
       while ((await killOne(query)) === 0) await pause(1);
@@ -40,50 +52,53 @@ export async function strike(
       proxies[fault.place].release();
       return;
     case "timeout": {
-      const table = tables[fault.traffic % tables.length];
+      const table = tables[fault.table % tables.length];
+      const timedOut = meeting(STATEMENT_TIMEOUT);
       await query("INSERT INTO slowness VALUES ($1, 60000)", [table]);
-      await pause(fault.ms);
+      while (!timedOut()) await pause(5);
       await query("DELETE FROM slowness WHERE tab = $1", [table]);
       return;
     }
-    case "full": {
-      const release = await fillConnections(url, query);
-      await pause(fault.ms);
-      await release();
+    case "full":
+      await takeConnections(servers, fault.ms, meeting(TOO_MANY_CONNECTIONS));
       return;
-    }
     case "restart":
       await restart();
       return;
   }
 }
 
-export const TOO_MANY_CONNECTIONS = "53300";
+const HOG = "hog";
 
 /**
- * Takes every connection that the writers' role may have, those of the writers included; what it
- * answers gives them back.
+ * Takes the connections that the writers' role may have, one after the other also from the writers
+ * themselves, and gives them back when none has been left for so long, and a writer has been refused one.
  */
-async function fillConnections(
-  url: string,
-  query: Servers["query"],
-): Promise<() => Promise<unknown>> {
+async function takeConnections(
+  { url, query }: Servers,
+  ms: number,
+  refused: () => boolean,
+): Promise<void> {
   const hogs: pg.Client[] = [];
-  await query(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-     WHERE backend_type = 'client backend' AND usename = $1`,
-    [new URL(url).username],
-  );
-  for (let full = false; !full; ) {
-    const hog = new pg.Client({ connectionString: url });
-    hog.on("error", () => undefined); // others end connections as well
-    await hog.connect().then(
-      () => hogs.push(hog),
-      async (error: unknown) => {
-        full = sqlstateOf(error) === TOO_MANY_CONNECTIONS;
-        if (!full) await pause(20); // the server is being started again
-      },
+  for (let deadline = Infinity; Date.now() < deadline || !refused(); await pause(5)) {
+    const others = await query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE backend_type = 'client backend' AND usename = $1 AND application_name <> $2`,
+      [new URL(url).username, HOG],
     );
+    for (let room = true; room; ) {
+      const hog = new pg.Client({ connectionString: url, application_name: HOG });
+      hog.on("error", () => undefined); // others end connections as well
+      await hog.connect().then(
+        () => hogs.push(hog),
+        (error: unknown) => {
+          room = false;
+          // While the server is being started again there is no limit to reach.
+          const full = sqlstateOf(error) === TOO_MANY_CONNECTIONS;
+          if (full && others.length === 0) deadline = Math.min(deadline, Date.now() + ms);
+        },
+      );
+    }
   }
-  return () => Promise.all(hogs.map((hog) => hog.end()));
+  await Promise.all(hogs.map((hog) => hog.end()));
 }

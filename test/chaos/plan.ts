@@ -1,8 +1,9 @@
 /** What befalls PostgreSQL, and when: drawn from a seed before anything runs. */
 import type { Random } from "sluice";
 
-/** Where a connection is harmed: on the way to the pooler, or on the way to the server itself. */
-export type Place = "server" | "pooler";
+/** Where a connection is harmed: before the server, before the pooler, or between the two. */
+const PLACES = ["server", "pooler", "between"] as const;
+export type Place = (typeof PLACES)[number];
 
 /** `at` is how many batches have landed, over all writers, when the fault strikes. */
 export type Fault = { readonly at: number } & (
@@ -18,9 +19,9 @@ export type Fault = { readonly at: number } & (
   | { readonly kind: "loss"; readonly place: Place }
   /** A COMMIT is on its way for so long that its sender may have given up. */
   | { readonly kind: "delay"; readonly place: Place; readonly ms: number }
-  /** The statements that write one kind of traffic take longer than they may. */
-  | { readonly kind: "timeout"; readonly traffic: number; readonly ms: number }
-  /** No connection is left for so long. */
+  /** Statements that write to one of the tables take longer than they may, until one has timed out. */
+  | { readonly kind: "timeout"; readonly table: number }
+  /** No connection is left for so long, and until somebody has been refused one. */
   | { readonly kind: "full"; readonly ms: number }
   | { readonly kind: "restart" }
 );
@@ -56,16 +57,20 @@ export function drawPlan(
 
 function drawFault(kind: FaultKind, at: number, random: Random): Fault {
   const upTo = (most: number): number => Math.floor(random() * most);
-  const place = random() < 0.5 ? "server" : "pooler";
+  const place = PLACES[upTo(PLACES.length)] ?? "server";
   switch (kind) {
-    case "cut":
-      return { kind, at, place, from: random() < 0.5 ? "client" : "server", bytes: upTo(4_000) };
+    case "cut": {
+      // Half an answer is passed on by the pooler, which then puts an error of its own behind it.
+      // pg takes that for the other half, and throws where nobody can catch it.
+      const from = place === "between" || random() < 0.5 ? "client" : "server";
+      return { kind, at, place, from, bytes: upTo(4_000) };
+    }
     case "loss":
       return { kind, at, place };
     case "delay":
       return { kind, at, place, ms: 50 + upTo(1_500) };
     case "timeout":
-      return { kind, at, traffic: upTo(1_000), ms: 900 + upTo(600) };
+      return { kind, at, table: upTo(1_000) };
     case "full":
       return { kind, at, ms: 50 + upTo(300) };
     case "kill":

@@ -1,4 +1,4 @@
-/** A PostgreSQL of one's own to do harm to, with a proxy before it, a pooler, and one before that. */
+/** A PostgreSQL of one's own to do harm to, a pooler, and a proxy on each way between the three. */
 import pg from "pg";
 import { ledgerDdl } from "sluice/postgres";
 import { startPgbouncer } from "../../scripts/pgbouncer-server.js";
@@ -18,7 +18,7 @@ const WRITER = "writer";
 export interface Servers {
   /** As a writer, past every proxy. */
   readonly url: string;
-  /** Where harm is done: before the server, and before the pooler. */
+  /** Where harm is done. */
   readonly proxies: Readonly<Record<Place, Proxy>>;
   readonly ambushes: Readonly<Record<Place, Ambush>>;
   /** Looks, and does harm, by a connection of the superuser; waits for the server where it is away. */
@@ -46,24 +46,31 @@ export async function openServers(ddl: readonly string[]): Promise<Servers> {
   const url = new URL(server.url);
   url.username = WRITER;
   url.password = WRITER;
-  const before = await openProxy(url.href);
-  const pooler = await startPgbouncer(before.url, { poolSize: POOLED });
-  const pooled = await openProxy(pooler.url);
+  const between = await openProxy(url.href);
+  const pooler = await startPgbouncer(between.url, { poolSize: POOLED });
+  const proxies = { server: await openProxy(url.href), between, pooler: await openProxy(pooler.url) };
+  /** Who calls a port where nobody listens may be given that very port to call from. */
+  const refuse = (refusing: boolean): void => {
+    for (const proxy of [proxies.server, between]) proxy.refusing = refusing;
+  };
   return {
     url: url.href,
-    proxies: { server: before, pooler: pooled },
-    ambushes: { server: layAmbushes(before), pooler: layAmbushes(pooled) },
+    proxies,
+    ambushes: {
+      server: layAmbushes(proxies.server),
+      between: layAmbushes(between),
+      pooler: layAmbushes(proxies.pooler),
+    },
     query,
     restart: async () => {
-      // Who calls a port where nobody listens may be given that very port to call from.
-      before.refusing = true;
+      refuse(true);
       await server.restart();
-      before.refusing = false;
+      refuse(false);
     },
     close: async () => {
-      await pooled.close();
+      await proxies.pooler.close();
       await pooler.stop();
-      await before.close();
+      await Promise.all([proxies.server.close(), between.close()]);
       await admin.end();
       await server.stop();
     },

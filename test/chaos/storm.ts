@@ -4,16 +4,21 @@ import type { SluiceEvent, Stats } from "sluice";
 import { sqlstateOf } from "sluice/postgres";
 import { seededRandom } from "sluice/testing";
 import { connectors } from "../integration/database.ts";
-import { SLOWNESS_DDL, slowableDdl, strike, TOO_MANY_CONNECTIONS } from "./faults.ts";
+import {
+  SLOWNESS_DDL,
+  slowableDdl,
+  STATEMENT_TIMEOUT,
+  strike,
+  TOO_MANY_CONNECTIONS,
+} from "./faults.ts";
 import { drawPlan, type FaultKind, KINDS, type Place } from "./plan.ts";
 import { openServers, type Servers } from "./servers.ts";
 import { emptyTally, findDrift, type Tally } from "./tally.ts";
 import { TRAFFIC, type Writer } from "./traffic.ts";
 
 const LANES = 2;
-const PLACES = ["server", "pooler"] as const satisfies readonly Place[];
+const WAYS = ["server", "pooler"] as const satisfies readonly Place[];
 const DRIVERS = ["pg", "postgres"] as const;
-const STATEMENT_TIMEOUT = "57014";
 /** How long an attempt may take: four fifths of it on the server. */
 const WRITE_TIMEOUT_MS = 1_000;
 const DRAIN_MS = 120_000;
@@ -69,12 +74,13 @@ async function storming(
   const tally = emptyTally();
   const struck = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
   const failures = new Map<string, number>();
+  const met = (state: string): number => failures.get(state) ?? 0;
   let landed = 0;
   const observe = (event: SluiceEvent): void => {
     if (event.type === "committed") landed += 1;
     if (event.type !== "retried") return;
     const state = stateOf(event.error);
-    failures.set(state, (failures.get(state) ?? 0) + 1);
+    failures.set(state, met(state) + 1);
   };
 
   const { writers, end } = openWriters(servers, { seed, tally, observe, ledger });
@@ -83,7 +89,7 @@ async function storming(
   const striking = KINDS.map(async (kind) => {
     for (const fault of plan[kind]) {
       while (landed < fault.at) await pause(2);
-      await strike(fault, servers, tables);
+      await strike(fault, { servers, tables, met });
       struck[kind] += 1;
       onProgress?.({ batches: landed, struck });
     }
@@ -105,8 +111,8 @@ async function storming(
     items: sum((stats) => stats.accepted),
     retries: sum((stats) => stats.retries),
     duplicates: sum((stats) => stats.duplicates),
-    timeouts: failures.get(STATEMENT_TIMEOUT) ?? 0,
-    refusals: failures.get(TOO_MANY_CONNECTIONS) ?? 0,
+    timeouts: met(STATEMENT_TIMEOUT),
+    refusals: met(TOO_MANY_CONNECTIONS),
     struck: { ...struck, ...harm(servers) },
     drift: [
       ...all.flatMap((stats, n) => booksFault(`writer ${n}`, stats)),
@@ -118,9 +124,9 @@ async function storming(
 
 /** What the proxies did, by their own count. */
 function harm({ proxies }: Servers): Pick<Record<FaultKind, number>, "cut" | "loss" | "delay"> {
-  const [a, b] = PLACES.map((place) => proxies[place].struck);
-  const both = (fate: "torn" | "cut" | "hold"): number => (a?.[fate] ?? 0) + (b?.[fate] ?? 0);
-  return { cut: both("torn"), loss: both("cut"), delay: both("hold") };
+  const sum = (fate: "torn" | "cut" | "hold"): number =>
+    Object.values(proxies).reduce((n, { struck }) => n + struck[fate], 0);
+  return { cut: sum("torn"), loss: sum("cut"), delay: sum("hold") };
 }
 
 /** One of each kind of traffic for each driver, straight to the server and through the pooler. */
@@ -133,7 +139,7 @@ function openWriters(
     ledger,
   }: { seed: number; tally: Tally; observe: (event: SluiceEvent) => void; ledger: boolean },
 ): { readonly writers: readonly Writer[]; readonly end: () => Promise<unknown> } {
-  const connections = PLACES.flatMap((place) =>
+  const connections = WAYS.flatMap((place) =>
     DRIVERS.map((name) => {
       const lanes = LANES * TRAFFIC.length;
       const connected = connectors[name](proxies[place].url, lanes, place === "server");
