@@ -26,8 +26,16 @@ export async function findFaults(
      UNION ALL SELECT k, v FROM newest WHERE v <> 'text of ' || split_part(k, '-', 1) || '-' || rev`,
   );
   return [
-    ...countFaults("entries", entries.map(({ id }) => String(id)), said),
-    ...countFaults("usage", usage.flatMap(({ k, n }) => itemsIn(String(k), BigInt(String(n)))), said),
+    ...countFaults(
+      "entries",
+      entries.map(({ id }) => String(id)),
+      said,
+    ),
+    ...countFaults(
+      "usage",
+      usage.flatMap(({ k, n }) => itemsIn(String(k), BigInt(String(n)))),
+      said,
+    ),
     ...newestFaults("people", people, said),
     ...newestFaults("newest", newest, said),
     ...texts.map(({ id, v }) => `${String(id)} has the ${String(v)}`),

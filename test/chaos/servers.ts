@@ -40,15 +40,17 @@ export async function openServers(ddl: readonly string[]): Promise<Servers> {
     patiently(async () => (await admin.query(sql, [...values])).rows as Row[]);
   for (const statement of [ledgerDdl(), ...ddl]) await query(statement);
   await query(`CREATE ROLE ${WRITER} LOGIN PASSWORD '${WRITER}'`);
-  await query(
-    `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${WRITER}`,
-  );
+  await query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${WRITER}`);
   const url = new URL(server.url);
   url.username = WRITER;
   url.password = WRITER;
   const between = await openProxy(url.href);
   const pooler = await startPgbouncer(between.url, { poolSize: POOLED });
-  const proxies = { server: await openProxy(url.href), between, pooler: await openProxy(pooler.url) };
+  const proxies = {
+    server: await openProxy(url.href),
+    between,
+    pooler: await openProxy(pooler.url),
+  };
   /** Who calls a port where nobody listens may be given that very port to call from. */
   const refuse = (refusing: boolean): void => {
     for (const proxy of [proxies.server, between]) proxy.refusing = refusing;

@@ -117,7 +117,13 @@ async function storming(
     drift: [
       ...all.flatMap((stats, n) => booksFault(`writer ${n}`, stats)),
       ...(await findDrift(servers.query, tally)),
-      ...(ledger ? await ledgerFaults(servers, writers.length, sum((stats) => stats.batches)) : []),
+      ...(ledger
+        ? await ledgerFaults(
+            servers,
+            writers.length,
+            sum((stats) => stats.batches),
+          )
+        : []),
     ],
   };
 }
