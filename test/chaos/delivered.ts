@@ -44,9 +44,10 @@ export async function findFaults(
 
 /** The items of a sum: each as often as its digit says. */
 function itemsIn(key: string, sum: bigint): readonly string[] {
-  return [...sum.toString(16)].toReversed().flatMap((digit, place) => {
+  const digits = Array.from(sum.toString(16), (digit) => Number.parseInt(digit, 16)).toReversed();
+  return digits.flatMap((times, place) => {
     const name = nameIn(key, DIGITS, place);
-    return Array.from({ length: Number.parseInt(digit, 16) }, () => name);
+    return Array.from({ length: times }, () => name);
   });
 }
 

@@ -32,7 +32,7 @@ export type FaultKind = Fault["kind"];
 const ONE_IN: Readonly<Record<FaultKind, number>> = {
   kill: 8,
   cut: 20,
-  loss: 40,
+  loss: 12,
   delay: 150,
   timeout: 300,
   full: 600,

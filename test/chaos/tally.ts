@@ -70,10 +70,10 @@ export async function findDrift(query: Query, tally: Tally): Promise<readonly st
 }
 
 /** A line for each key whose value is not what was counted. */
-function differences(
+function differences<T extends string | number>(
   table: string,
-  landed: ReadonlyMap<string, unknown>,
-  counted: ReadonlyMap<string, unknown>,
+  landed: ReadonlyMap<string, T>,
+  counted: ReadonlyMap<string, T>,
 ): readonly string[] {
   return [...new Set([...landed.keys(), ...counted.keys()])]
     .filter((key) => landed.get(key) !== counted.get(key))

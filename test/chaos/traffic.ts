@@ -45,6 +45,8 @@ export interface WriterParts {
 /** A kind of traffic. */
 export interface Traffic {
   readonly name: string;
+  /** Whether it counts: what comes twice is seen. Others come out the same, however often they come. */
+  readonly counts: boolean;
   readonly tables: readonly string[];
   /** Makes its tables. */
   readonly ddl: string;
@@ -80,6 +82,7 @@ function writer<Item>(batcher: Batcher<Item>, draw: Draw<Item>): Writer {
 export const TRAFFIC: readonly Traffic[] = [
   {
     name: "sums",
+    counts: true,
     tables: ["usage"],
     ddl: sumsDdl({ table: "usage", key: ["k"], sum: ["n"] }),
     open: ({ driver, sink, options, random, tally }) =>
@@ -97,6 +100,7 @@ export const TRAFFIC: readonly Traffic[] = [
   },
   {
     name: "touches",
+    counts: false,
     tables: ["people"],
     ddl: peopleDdl("people"),
     open: ({ driver, sink, options, random, tally }) =>
@@ -114,6 +118,7 @@ export const TRAFFIC: readonly Traffic[] = [
   },
   {
     name: "newest values",
+    counts: false,
     tables: ["newest"],
     ddl: `CREATE TABLE newest (k text PRIMARY KEY, v text, rev bigint NOT NULL) WITH (fillfactor = 50);`,
     open: ({ driver, sink, options, number, writers, random, tally }) => {
@@ -138,6 +143,7 @@ export const TRAFFIC: readonly Traffic[] = [
   },
   {
     name: "rows",
+    counts: true,
     tables: ["entries"],
     // Without a constraint: a row that comes twice is there twice.
     ddl: `CREATE TABLE entries (id text NOT NULL, v text NOT NULL);`,
@@ -163,6 +169,7 @@ export const TRAFFIC: readonly Traffic[] = [
   },
   {
     name: "composed",
+    counts: true,
     tables: ["both_usage", "both_people"],
     ddl: `${sumsDdl({ table: "both_usage", key: ["k"], sum: ["n"] })} ${peopleDdl("both_people")}`,
     open: ({ driver, sink, options, random, tally }) =>
