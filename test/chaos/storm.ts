@@ -25,7 +25,7 @@ export interface StormOptions {
   readonly onProgress?: (progress: StormProgress) => void;
 }
 
-export interface StormProgress {
+interface StormProgress {
   readonly batches: number;
   /** How often each kind of fault has struck. */
   readonly struck: Readonly<Record<FaultKind, number>>;

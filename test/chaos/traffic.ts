@@ -31,7 +31,7 @@ export interface Writer {
 }
 
 /** What a writer is made with. */
-export interface WriterParts {
+interface WriterParts {
   readonly driver: PostgresDriver;
   readonly sink: { readonly ledger?: false; readonly prepare?: boolean };
   readonly options: Omit<BatcherOptions<never, never>, "shape" | "sink">;
