@@ -6,11 +6,11 @@ import { killOne } from "../integration/proxy.ts";
 import type { Fault } from "./plan.ts";
 import type { Servers } from "./servers.ts";
 
-/** Statements on a table sleep before they write, for as long as its row here says. */
-export const SLOWNESS_DDL = `CREATE TABLE slowness (tab text PRIMARY KEY, ms int NOT NULL);
+/** Statements on a table that is named here sleep before they write. */
+export const SLOWNESS_DDL = `CREATE TABLE slowness (tab text PRIMARY KEY);
 CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM pg_sleep(ms / 1000.0) FROM slowness WHERE tab = TG_TABLE_NAME;
+  PERFORM pg_sleep(60) FROM slowness WHERE tab = TG_TABLE_NAME;
   RETURN NULL;
 END $$;`;
 
@@ -54,7 +54,7 @@ export async function strike(fault: Fault, { servers, tables, met }: Field): Pro
     case "timeout": {
       const table = tables[fault.table % tables.length];
       const timedOut = meeting(STATEMENT_TIMEOUT);
-      await query("INSERT INTO slowness VALUES ($1, 60000)", [table]);
+      await query("INSERT INTO slowness VALUES ($1) ON CONFLICT DO NOTHING", [table]);
       while (!timedOut()) await pause(5);
       await query("DELETE FROM slowness WHERE tab = $1", [table]);
       return;

@@ -8,9 +8,9 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { migrate, sumsDdl } from "sluice/postgres";
+import { ledgerDdl, sumsDdl } from "sluice/postgres";
 import { seededRandom } from "sluice/testing";
-import { connectors, openEye } from "../integration/database.ts";
+import { type Eye, openEye } from "../integration/database.ts";
 import { openProxy } from "../integration/proxy.ts";
 import { findFaults, type Said } from "./delivered.ts";
 import { itemName, VERSIONS } from "./delivered-items.js";
@@ -54,14 +54,7 @@ export async function killWriters(options: KillOptions): Promise<KillReport> {
   const { url, seed, rounds, onProgress } = options;
   const started = performance.now();
   const eye = await openEye(url);
-  const setup = connectors.pg(url, 1);
-  await migrate(setup.driver, ...DDL);
-  await setup.end();
-  await eye.query(
-    `INSERT INTO people SELECT r || '-' || i
-     FROM generate_series(0, $1::int - 1) r, generate_series(0, $2::int) i`,
-    [rounds, MOST_ITEMS / VERSIONS],
-  );
+  await makeTables(eye, rounds);
   const proxy = await openProxy(url);
   const random = seededRandom(seed);
   proxy.fate = ({ from, commit }) =>
@@ -82,10 +75,7 @@ export async function killWriters(options: KillOptions): Promise<KillReport> {
   };
   await Promise.all(Array.from({ length: AT_A_TIME }, kill));
   await proxy.close();
-  // What a dead process has sent may still be at work.
-  const working = `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-    AND backend_type = 'client backend' AND pid <> pg_backend_pid()`;
-  while ((await eye.query(working)).length > 0) await pause(10);
+  await untilAlone(eye);
   const drift = await findFaults(eye.query, said);
   await eye.close();
   const acknowledged = [...said.acknowledged.values()].reduce((n, { size }) => n + size, 0);
@@ -97,6 +87,23 @@ export async function killWriters(options: KillOptions): Promise<KillReport> {
     drift,
     durationMs: Math.round(performance.now() - started),
   };
+}
+
+/** Their keys are those of the rounds: `touch` passes over a key that has no row. */
+async function makeTables({ query }: Eye, rounds: number): Promise<void> {
+  for (const ddl of [ledgerDdl(), ...DDL]) await query(ddl);
+  await query(
+    `INSERT INTO people SELECT r || '-' || i
+     FROM generate_series(0, $1::int - 1) r, generate_series(0, $2::int) i`,
+    [rounds, MOST_ITEMS / VERSIONS],
+  );
+}
+
+/** What a dead process has sent may still be at work. */
+async function untilAlone({ query }: Eye): Promise<void> {
+  const others = `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+    AND backend_type = 'client backend' AND pid <> pg_backend_pid()`;
+  while ((await query(others)).length > 0) await pause(10);
 }
 
 const nothingSaid = (): Said => ({
