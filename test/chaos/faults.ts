@@ -69,10 +69,11 @@ export async function strike(fault: Fault, { servers, tables, met }: Field): Pro
 }
 
 const HOG = "hog";
+const HOGS_AT_A_TIME = 8;
 
 /**
- * Takes the connections that the writers' role may have, one after the other also from the writers
- * themselves, and gives them back when none has been left for so long, and a writer has been refused one.
+ * Takes the connections that the writers' role may have, those of the writers themselves as well, and
+ * gives them back when none has been left for so long, and a writer has been refused one.
  */
 async function takeConnections(
   { url, query }: Servers,
@@ -80,25 +81,28 @@ async function takeConnections(
   refused: () => boolean,
 ): Promise<void> {
   const hogs: pg.Client[] = [];
+  /** Takes one more, and says whether the limit of connections kept it from that. */
+  const take = async (): Promise<boolean> => {
+    const hog = new pg.Client({ connectionString: url, application_name: HOG });
+    hog.on("error", () => undefined); // others end connections as well
+    try {
+      await hog.connect();
+      hogs.push(hog);
+      return false;
+    } catch (error) {
+      // Others restart the server meanwhile: that keeps one from it as well.
+      return sqlstateOf(error) === TOO_MANY_CONNECTIONS;
+    }
+  };
   for (let deadline = Infinity; Date.now() < deadline || !refused(); await pause(5)) {
     const others = await query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
        WHERE backend_type = 'client backend' AND usename = $1 AND application_name <> $2`,
       [new URL(url).username, HOG],
     );
-    for (let room = true; room; ) {
-      const hog = new pg.Client({ connectionString: url, application_name: HOG });
-      hog.on("error", () => undefined); // others end connections as well
-      await hog.connect().then(
-        () => hogs.push(hog),
-        (error: unknown) => {
-          room = false;
-          // While the server is being started again there is no limit to reach.
-          const full = sqlstateOf(error) === TOO_MANY_CONNECTIONS;
-          if (full && others.length === 0) deadline = Math.min(deadline, Date.now() + ms);
-        },
-      );
-    }
+    const full = await Promise.all(Array.from({ length: HOGS_AT_A_TIME }, take));
+    if (others.length > 0 || full.includes(false)) continue;
+    deadline = Math.min(deadline, Date.now() + ms);
   }
   await Promise.all(hogs.map((hog) => hog.end()));
 }

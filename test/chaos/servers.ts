@@ -9,7 +9,7 @@ import { type Ambush, layAmbushes } from "./ambush.ts";
 import type { Place } from "./plan.ts";
 
 /** Few enough for a test to take all of them. */
-const CONNECTIONS = 40;
+const CONNECTIONS = 32;
 const POOLED = 6;
 
 /** The role of the writers: no superuser, to whom the limit of connections is none. */
