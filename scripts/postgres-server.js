@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { freePort } from "./free-port.js";
+import { isRunning } from "./server-process.js";
 
 const asRoot = process.getuid?.() === 0;
 
@@ -88,18 +89,6 @@ async function stopAtOnce(directory) {
   const [pid] = (await readFile(join(directory, "postmaster.pid"), "utf8")).split("\n");
   process.kill(Number(pid), "SIGQUIT");
   while (isRunning(Number(pid))) await sleep(5);
-}
-
-/**
- * @param {number} pid
- * @returns {boolean}
- */
-function isRunning(pid) {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
 }
 
 let keepsExitCode = false;
