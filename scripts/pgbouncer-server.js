@@ -84,5 +84,6 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = ${poolSize}
+server_login_retry = 0.1
 ignore_startup_parameters = extra_float_digits
 `;

@@ -2,30 +2,34 @@
  * Starts the PostgreSQL 18 of tests and benchmarks: on a free port of the loopback interface, with a
  * data directory of its own.
  */
-import { chmod, cp, mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { freePort } from "./free-port.js";
+import { isRunning } from "./server-process.js";
 
 const asRoot = process.getuid?.() === 0;
 
 /**
  * Starts the server; `url` is its maintenance database, as its superuser. With `durable`, commits wait
- * for the disk, as they do everywhere but in tests.
- * @param {{ durable?: boolean }} [options]
- * @returns {Promise<{ url: string; stop: () => Promise<void> }>}
+ * for the disk, as they do everywhere but in tests. `settings` are the server's own, by name.
+ * `restart` takes it down as `pg_ctl restart -m immediate` does, and waits until it has recovered.
+ * @param {{ durable?: boolean, settings?: Readonly<Record<string, string | number>> }} [options]
+ * @returns {Promise<{ url: string; restart: () => Promise<void>; stop: () => Promise<void> }>}
  */
-export async function startPostgres({ durable = false } = {}) {
+export async function startPostgres({ durable = false, settings = {} } = {}) {
   const base = await mkdtemp(join(await openFolder(), "sluice-postgres-"));
   const port = await freePort();
   /** @type {string[]} */
   const output = [];
   const Postgres = await loadPostgres(base);
   keepExitCode();
+  const databaseDir = join(base, "data");
   const server = new Postgres({
-    databaseDir: join(base, "data"),
+    databaseDir,
     port,
     user: "sluice",
     password: "sluice",
@@ -45,26 +49,46 @@ export async function startPostgres({ durable = false } = {}) {
       `fsync=${durable ? "on" : "off"}`,
       "-c",
       "unix_socket_directories=",
+      ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
     ],
     onLog: (message) => output.push(message),
     onError: (error) => output.push(String(error)),
   });
+  const start = () =>
+    server.start().catch((error) => {
+      const reason = error instanceof Error ? error.message : "it ended at once";
+      throw new Error(`PostgreSQL did not start: ${reason}\n${output.slice(-20).join("")}`);
+    });
   try {
     if (asRoot) await chmod(base, 0o755);
     await server.initialise();
-    await server.start();
+    await start();
   } catch (error) {
     await rm(base, { recursive: true, force: true });
-    const reason = error instanceof Error ? error.message : "it ended at once";
-    throw new Error(`PostgreSQL did not start: ${reason}\n${output.slice(-20).join("")}`);
+    throw error;
   }
   return {
     url: `postgres://sluice:sluice@127.0.0.1:${port}/postgres`,
+    restart: async () => {
+      await stopAtOnce(databaseDir);
+      await start();
+    },
     stop: async () => {
       await server.stop();
       await rm(base, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * Ends the server in a data directory without a checkpoint, and waits until it is gone: the signal is
+ * what `pg_ctl stop -m immediate` sends.
+ * @param {string} directory
+ */
+async function stopAtOnce(directory) {
+  const [pid] = (await readFile(join(directory, "postmaster.pid"), "utf8")).split("\n");
+  process.kill(Number(pid), "SIGQUIT");
+  while (isRunning(Number(pid))) await sleep(5);
 }
 
 let keepsExitCode = false;

@@ -48,9 +48,13 @@ export async function startProgram(program, args, { cwd, answers }) {
   const ended = once(server, "close").catch(() => undefined);
   const running = () =>
     server.pid !== undefined && server.exitCode === null && server.signalCode === null;
+  // Also when this process ends without having come to stop it.
+  const kill = () => running() && server.kill("SIGTERM");
+  process.once("exit", kill);
   const stop = async () => {
-    if (running()) server.kill("SIGTERM");
+    kill();
     await ended;
+    process.off("exit", kill);
   };
   for (const deadline = Date.now() + START_MS; !(await answers()); await sleep(20)) {
     const late = Date.now() > deadline;
@@ -61,4 +65,17 @@ export async function startProgram(program, args, { cwd, answers }) {
     throw new Error(`${program} did not start: ${reason}\n${end}`);
   }
   return stop;
+}
+
+/**
+ * Whether there is a process of that id.
+ * @param {number} pid
+ * @returns {boolean}
+ */
+export function isRunning(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }

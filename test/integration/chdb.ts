@@ -23,14 +23,17 @@ export interface Chdb {
 export function openChdb(): Chdb {
   const session = new Session();
   afterAll(() => session.close());
-  return {
-    session,
-    query: async (sql) => {
-      const answer = await session.queryAsync(sql, { format: "JSONEachRow" });
-      return rowsOf(answer.text());
-    },
-  };
+  return chdbOf(session);
 }
+
+/** ClickHouse in a session that is there already. */
+export const chdbOf = (session: Session): Chdb => ({
+  session,
+  query: async (sql) => {
+    const answer = await session.queryAsync(sql, { format: "JSONEachRow" });
+    return rowsOf(answer.text());
+  },
+});
 
 /** The rows of an answer in the format JSONEachRow. */
 export function rowsOf(text: string): ClickHouseRow[] {

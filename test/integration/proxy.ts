@@ -11,10 +11,12 @@ import { connect, createServer, type Socket } from "node:net";
  * `release`. `hold`: it is held back until `release`, and then the server gets it even if the client
  * has left. Messages of the server can be passed or cut.
  */
-type Fate = "pass" | "cut" | "deafen" | "stall" | "hold";
+export type Fate = "pass" | "cut" | "deafen" | "stall" | "hold";
 
-interface Message {
-  readonly from: "client" | "server";
+type Side = "client" | "server";
+
+export interface Message {
+  readonly from: Side;
   /** The client asks for COMMIT, or the server has done it. Once prepared, the client's has no text. */
   readonly commit: boolean;
   readonly text: string;
@@ -23,12 +25,17 @@ interface Message {
 export interface Proxy {
   /** The URL to connect to instead of the server's. */
   readonly url: string;
-  /** How often each fate but `pass` struck. */
-  readonly struck: Record<Exclude<Fate, "pass">, number>;
+  /** How often each fate but `pass` struck, and how often a connection was torn. */
+  readonly struck: Record<Exclude<Fate, "pass"> | "torn", number>;
   /** Decides on each message. Replace it at any time. */
   fate: (message: Message) => Fate;
   /** While true, connections are refused. */
   refusing: boolean;
+  /**
+   * Lets so many more bytes of one side pass, over all connections, and cuts the connection that
+   * carries the next one, wherever in a message that is.
+   */
+  tear(from: Side, bytes: number): void;
   /** Lets go of what is held back. */
   release(): void;
   /** Cuts every connection. */
@@ -47,6 +54,20 @@ interface Pair {
 export async function openProxy(target: string): Promise<Proxy> {
   const server = new URL(target);
   const pairs = new Set<Pair>();
+  const tears: { readonly from: Side; left: number }[] = [];
+  /** How much of a message gets through; undefined where all of it does. */
+  const untilTorn = (from: Side, length: number): number | undefined => {
+    const index = tears.findIndex((tear) => tear.from === from);
+    const tear = tears[index];
+    if (tear === undefined) return undefined;
+    if (length <= tear.left) {
+      tear.left -= length;
+      return undefined;
+    }
+    tears.splice(index, 1);
+    proxy.struck.torn += 1;
+    return tear.left;
+  };
   const listener = createServer((client) => {
     if (proxy.refusing) {
       client.resetAndDestroy();
@@ -60,6 +81,15 @@ export async function openProxy(target: string): Promise<Proxy> {
       if (pair.held !== undefined) return;
       pairs.delete(pair);
       upstream.end(); // what was forwarded is still carried out
+    };
+    /** Forwards a message, or what there is of it until the connection is torn. */
+    const forward = (from: Side, data: Buffer): void => {
+      const to = from === "client" ? upstream : client;
+      const kept = untilTorn(from, data.length);
+      if (!to.destroyed) to.write(kept === undefined ? data : data.subarray(0, kept));
+      if (kept === undefined) return;
+      client.destroySoon();
+      upstream.end();
     };
     for (const socket of [client, upstream]) {
       socket.setNoDelay(true);
@@ -82,7 +112,7 @@ export async function openProxy(target: string): Promise<Proxy> {
         upstream.pause();
         pair.stalled = true;
       }
-      upstream.write(data);
+      forward("client", data);
       if (fate === "deafen") end();
     });
     upstream.on("data", (data) => {
@@ -92,14 +122,17 @@ export async function openProxy(target: string): Promise<Proxy> {
         end();
         return;
       }
-      if (!client.destroyed) client.write(data);
+      forward("server", data);
     });
   });
   const proxy: Proxy = {
     url: "",
-    struck: { cut: 0, deafen: 0, stall: 0, hold: 0 },
+    struck: { cut: 0, deafen: 0, stall: 0, hold: 0, torn: 0 },
     fate: () => "pass",
     refusing: false,
+    tear: (from, bytes) => {
+      tears.push({ from, left: bytes });
+    },
     release: () => {
       for (const pair of pairs) {
         if (pair.stalled) pair.upstream.resume();
@@ -132,6 +165,19 @@ export async function openProxy(target: string): Promise<Proxy> {
   return Object.assign(proxy, { url: url.href });
 }
 
+/** Kills a connection to the database of `query`, one at work if there is any; says how many it were. */
+export async function killOne(
+  query: (text: string) => Promise<readonly unknown[]>,
+): Promise<number> {
+  const rows = await query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE backend_type = 'client backend' AND datname = current_database()
+       AND pid <> pg_backend_pid()
+     ORDER BY state = 'idle', random() LIMIT 1`,
+  );
+  return rows.length;
+}
+
 /**
  * Kills connections to the database of `query`, those at work first, one every `everyMs` on average,
  * until stopped; says how many.
@@ -145,12 +191,7 @@ export function startKilling(
   let killed = 0;
   const run = async (): Promise<void> => {
     while (!stopped) {
-      const rows = await query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()
-         ORDER BY state = 'idle', random() LIMIT 1`,
-      );
-      killed += rows.length;
+      killed += await killOne(query);
       await new Promise((resolve) => setTimeout(resolve, 2 * random() * everyMs));
     }
   };
