@@ -40,8 +40,8 @@ export function drawWeather(dice: Dice): Weather {
     latencyMs: dice.pick([0, 0, 3, 10]),
     lateMs: dice.pick([30, 300, 3_000]),
     partial: dice.pick([0, 0.5, 1]),
-    maxEntries: dice.chance(0.25) ? dice.pick([1, 2, 4]) : Infinity,
-    strictFrom: dice.pick(["the start", "a loss"]),
+    maxEntries: dice.chance(0.35) ? dice.pick([1, 1, 2, 4]) : Infinity,
+    strictFrom: dice.pick(["the start", "a loss", "a loss"]),
   };
 }
 
