@@ -6,6 +6,7 @@ import {
   type DeadLetter,
   isSluiceError,
   type SluiceEvent,
+  type Stats,
 } from "sluice";
 import { Attempts, idOf } from "./attempts.ts";
 import type { ProgramStage } from "./coverage.ts";
@@ -63,7 +64,7 @@ export class BatcherProgram implements Program, Client {
   /** Whether anything has happened since the last check. */
   #touched = true;
   #fired = 0;
-  #closing: { readonly before: number; report?: CloseReport } | undefined;
+  #closing: { before: Stats; underWay: ReturnType<LimitsWatch["underWay"]> } | undefined;
 
   constructor(parts: BatcherProgramParts) {
     const { name, world, kind, store, limits, jitter } = parts;
@@ -171,8 +172,8 @@ export class BatcherProgram implements Program, Client {
   }
 
   close(timeoutMs: number): void {
-    const { unknown: _, ...before } = this.#batcher.stats();
-    this.#closing = { before: before.held };
+    const before = this.#batcher.stats();
+    this.#closing = { before, underWay: this.#watch.underWay(before.batches) };
     this.#watch.closing = true;
     this.#follow(
       "a close",
@@ -237,7 +238,8 @@ export class BatcherProgram implements Program, Client {
     const { committed, deadLettered } = this.#batcher.stats();
     if (["list", "rows"].includes(kind.name) && committed !== applied.times - unheard)
       wrong.push(`${committed} items are committed, and ${applied.times - unheard} were applied`);
-    if (this.#letters > deadLettered) wrong.push(`${this.#letters} items in dead letters`);
+    if (this.#letters !== deadLettered)
+      wrong.push(`${this.#letters} items of ${deadLettered} were received as dead letters`);
     return wrong;
   }
 
@@ -447,8 +449,18 @@ export class BatcherProgram implements Program, Client {
         `close() reports ${JSON.stringify({ items, committed, rejected, unknown, abandoned })}`,
       );
     if (stats.held !== 0) this.#fail(`close() left ${stats.held} items held`);
-    if (items < (this.#closing?.before ?? 0))
-      this.#fail(`close() covered ${items} items of ${this.#closing?.before}`);
+    const { before, underWay } = this.#closing ?? {};
+    if (before !== undefined && underWay !== undefined) {
+      const expected = {
+        committed: stats.committed - before.committed + underWay.committed,
+        rejected: stats.deadLettered - before.deadLettered + underWay.deadLettered,
+        unknown: stats.unknown - before.unknown + underWay.unknown,
+        abandoned: stats.dropped - before.dropped,
+      };
+      const told = JSON.stringify({ committed, rejected, unknown, abandoned });
+      if (told !== JSON.stringify(expected))
+        this.#fail(`close() reports ${told} and not ${JSON.stringify(expected)}`);
+    }
     for (const outcome of ["unknown", "abandoned"] as const) {
       const back = undelivered.filter((each) => each.outcome === outcome);
       const sum = back.reduce((total, each) => total + each.items, 0);

@@ -23,8 +23,10 @@ export interface WatchedLimits {
   maxBufferedBytes: number;
 }
 
-/** What items end in. */
-type Account = "committed" | "deadLettered" | "unknown" | "dropped";
+const ENDINGS = ["committed", "deadLettered", "unknown"] as const;
+/** What the items of a batch end in, and those of a batcher. */
+type Ending = (typeof ENDINGS)[number];
+type Account = Ending | "dropped";
 
 /** Holds a batcher's own account of itself against its events and its limits, at every step. */
 export class LimitsWatch {
@@ -116,6 +118,22 @@ export class LimitsWatch {
     this.#checkLimits(stats);
     this.#checkAges(stats);
     this.#checkDeadlines();
+  }
+
+  /**
+   * What the batches in flight have come to so far: a close that begins now tells of the whole of them.
+   * Undefined where it cannot be told which they are: one may be waiting for its dead letters alone.
+   */
+  underWay(batches: number): Record<Ending, number> | undefined {
+    const sum = { committed: 0, deadLettered: 0, unknown: 0 };
+    let flights = 0;
+    for (const flight of this.flights.values()) {
+      const { items, committed, deadLettered, unknown } = flight;
+      if (committed + deadLettered + unknown === items) continue;
+      flights += 1;
+      for (const ending of ENDINGS) sum[ending] += flight[ending];
+    }
+    return flights === this.sealed - batches ? sum : undefined;
   }
 
   /** The limits were made smaller: what is held already may stay. */
