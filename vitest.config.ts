@@ -25,13 +25,14 @@ const servers = ["postgres-server.ts", "clickhouse-server.ts"].map((name) =>
 
 export default defineConfig({
   test: {
+    globalSetup: at("test/support/pglite-image.ts"),
     projects: [
       {
         resolve: { alias },
         test: {
           name: "unit",
           include: ["packages/*/src/**/*.test.ts"],
-          testTimeout: 10_000,
+          testTimeout: 60_000, // they wait for nothing, but may have to share their processor
         },
       },
       {

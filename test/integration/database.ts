@@ -2,11 +2,11 @@
  * Databases for integration tests: each test file works in one of its own.
  */
 import { randomUUID } from "node:crypto";
-import { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
 import postgres from "postgres";
 import type { PostgresDriver, Row } from "../../packages/sluice/src/sinks/postgres/driver.ts";
 import { inject } from "vitest";
+import { openPglite } from "../support/pglite.ts";
 
 /** A database, the driver under test, and a way to look that does not go through it. */
 export interface Database {
@@ -90,7 +90,7 @@ export const databases: Readonly<Record<string, () => Promise<Database>>> = {
   pg: () => onServer(connectors.pg),
   postgres: () => onServer(connectors.postgres),
   PGlite: async () => {
-    const database = await PGlite.create();
+    const database = await openPglite();
     return {
       driver: database,
       query: async (text, values = []) => (await database.query<Row>(text, values)).rows,

@@ -1,12 +1,16 @@
 import { PassThrough } from "node:stream";
 import { gzipSync } from "node:zlib";
-import { expect, test } from "vitest";
+import { PGlite } from "@electric-sql/pglite";
+import { beforeAll, expect, test, vi } from "vitest";
+import { openPglite } from "../../../../test/support/pglite.ts";
 import { runDemo } from "./demo.ts";
 import { Failure, messageOf } from "./failure.ts";
 import type { Io } from "./io.ts";
 import { main } from "./main.ts";
 
 const TIMEOUT_MS = 30_000;
+
+beforeAll(() => void vi.spyOn(PGlite, "create").mockImplementation(openPglite));
 
 interface Process {
   readonly stdin: PassThrough;
