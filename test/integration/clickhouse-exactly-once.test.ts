@@ -34,8 +34,9 @@ const freshTable = async (
   const { window = 10_000, views = window } = windows;
   tables += 1;
   const name = `events${tables}`;
+  // With a part for each insert the server would slow inserts down, and in the end refuse them.
   const remembering = (blocks: number): string =>
-    `SETTINGS non_replicated_deduplication_window = ${blocks}`;
+    `SETTINGS non_replicated_deduplication_window = ${blocks}, parts_to_delay_insert = 100000, parts_to_throw_insert = 100000`;
   await chdb.query(
     `CREATE TABLE ${name} (id UInt64, client LowCardinality(String), amount Int64) ENGINE = MergeTree ORDER BY id ${remembering(window)}`,
   );
@@ -46,6 +47,7 @@ const freshTable = async (
     `CREATE MATERIALIZED VIEW ${name}_view TO ${name}_sums AS SELECT client, count() AS n, sum(amount) AS amount FROM ${name} GROUP BY client`,
   );
   await chdb.query(`SYSTEM STOP MERGES ${name}`); // one part stays one insert
+  await chdb.query(`SYSTEM STOP MERGES ${name}_sums`);
   return name;
 };
 

@@ -11,8 +11,10 @@ import {
   createRowTally,
 } from "../../packages/server/src/traffic/row-tally.ts";
 import { readRowSums, verifyRows } from "../../packages/server/src/traffic/verify-rows.ts";
-import { openPglite } from "../support/pglite.ts";
+import { copyPglite, openPglite } from "../support/pglite.ts";
 import { describeServer } from "./chdb.ts";
+
+copyPglite();
 
 const EVENTS = 2_000;
 const ROWS = [...generateTraffic({ seed: 5, events: EVENTS })].map(accessRowOf);

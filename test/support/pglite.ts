@@ -5,17 +5,24 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
-import { inject } from "vitest";
+import { beforeAll, inject, vi } from "vitest";
 
-// Bound, so that a test may put openPglite in its place.
 const create = PGlite.create.bind(PGlite);
 
 let image: Promise<Blob> | undefined;
+const imageOf = (): Promise<Blob> => (image ??= readImage());
 
 /** Opens a PGlite of its own, with nothing in it. */
 export async function openPglite(): Promise<PGlite> {
-  image ??= readImage();
-  return create({ loadDataDir: await image });
+  return create({ loadDataDir: await imageOf() });
+}
+
+/** Has what the tests of a file run open such copies, where it opens PGlite by itself. */
+export function copyPglite(): void {
+  beforeAll(async () => {
+    await imageOf(); // to set one up, PGlite calls its own `create`
+    vi.spyOn(PGlite, "create").mockImplementation(openPglite);
+  });
 }
 
 async function readImage(): Promise<Blob> {

@@ -1,8 +1,7 @@
 import { PassThrough } from "node:stream";
 import { gzipSync } from "node:zlib";
-import { PGlite } from "@electric-sql/pglite";
-import { beforeAll, expect, test, vi } from "vitest";
-import { openPglite } from "../../../../test/support/pglite.ts";
+import { expect, test } from "vitest";
+import { copyPglite } from "../../../../test/support/pglite.ts";
 import { runDemo } from "./demo.ts";
 import { Failure, messageOf } from "./failure.ts";
 import type { Io } from "./io.ts";
@@ -10,7 +9,7 @@ import { main } from "./main.ts";
 
 const TIMEOUT_MS = 30_000;
 
-beforeAll(() => void vi.spyOn(PGlite, "create").mockImplementation(openPglite));
+copyPglite();
 
 interface Process {
   readonly stdin: PassThrough;
