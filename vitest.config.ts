@@ -25,6 +25,7 @@ const servers = ["postgres-server.ts", "clickhouse-server.ts"].map((name) =>
 
 export default defineConfig({
   test: {
+    maxWorkers: 3, // also on two processors: while the tests of a file wait for a server, others work
     globalSetup: at("test/support/pglite-image.ts"),
     projects: [
       {
