@@ -53,8 +53,8 @@ export default defineConfig({
           include: ["test/integration/**/*.test.ts"],
           globalSetup: servers.filter((path) => existsSync(path)),
           pool: "forks", // chDB holds one data directory in a process
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
         },
       },
     ],

@@ -32,7 +32,7 @@ const traffic = (events: number) => generateTraffic({ seed: 2, events });
 test("every check is answered rightly, and most by few calls", async () => {
   const { gates, tally, said, stats } = await setup();
   for (const request of traffic(2_000)) await gates.ask(request);
-  await gates.close(10_000);
+  await gates.close(60_000);
   const { apiCalls, cacheHits, ...rest } = gates.figures();
   expect(rest).toEqual({ checks: 4_000, failures: 0 });
   expect(apiCalls).toBe(stats?.calls.check_gate);
@@ -48,7 +48,7 @@ test("trouble now and then costs calls, and no answer", async () => {
     trouble: randomTrouble(1, { share: 0.05, troubles }),
   });
   for (const request of traffic(1_000)) await gates.ask(request);
-  await gates.close(10_000);
+  await gates.close(60_000);
   expect(gates.figures()).toMatchObject({ checks: 2_000, failures: 0 });
   expect(tally.verdict()).toMatchObject({ verified: true, rows: 2_000 });
   expect(stats?.troubled).toBeGreaterThan(5);
