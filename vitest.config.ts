@@ -25,13 +25,15 @@ const servers = ["postgres-server.ts", "clickhouse-server.ts"].map((name) =>
 
 export default defineConfig({
   test: {
+    maxWorkers: 3, // also on two processors: while the tests of a file wait for a server, others work
+    globalSetup: at("test/support/pglite-image.ts"),
     projects: [
       {
         resolve: { alias },
         test: {
           name: "unit",
           include: ["packages/*/src/**/*.test.ts"],
-          testTimeout: 10_000,
+          testTimeout: 60_000, // they wait for nothing, but may have to share their processor
         },
       },
       {
@@ -51,8 +53,8 @@ export default defineConfig({
           include: ["test/integration/**/*.test.ts"],
           globalSetup: servers.filter((path) => existsSync(path)),
           pool: "forks", // chDB holds one data directory in a process
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
         },
       },
     ],

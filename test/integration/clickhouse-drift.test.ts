@@ -654,7 +654,7 @@ const fuzz = async (ground: Ground, prefix: string): Promise<void> => {
   expect(outcomes.refused).toBeGreaterThan(RANDOM_CASES / 10);
 };
 
-describe("a table that changes between two batches", { timeout: 180_000 }, () => {
+describe("a table that changes between two batches", { timeout: 600_000 }, () => {
   const allow = async (): Promise<void> => {
     await chdb.query("SET allow_suspicious_low_cardinality_types = 1");
   };

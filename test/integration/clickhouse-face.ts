@@ -180,9 +180,9 @@ async function run(
   const { query, body, settings, database } = request;
   const session = new Session(path);
   try {
-    for (const [name, value] of [...Object.entries(settings), ...parameters]) {
-      await session.queryAsync(`SET ${name} = ${quoted(value)}`);
-    }
+    const set = [...Object.entries(settings), ...parameters];
+    const values = set.map(([name, value]) => `${name} = ${quoted(value)}`);
+    if (values.length > 0) await session.queryAsync(`SET ${values.join(", ")}`);
     if (database !== undefined) await session.queryAsync(`USE \`${database}\``);
     const [, into, clauses = "", format] = INSERT.exec(query) ?? [];
     let sql = body.length === 0 ? query : `${query}\n${body.toString("utf8")}`;

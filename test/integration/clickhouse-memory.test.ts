@@ -10,7 +10,7 @@ const MIB = 1_048_576;
 const BUFFERED = 32 * MIB;
 
 describeServer("10 million rows into a server that is slower than their producer", (url) => {
-  it("need no more memory than their buffers do", { timeout: 120_000 }, async () => {
+  it("need no more memory than their buffers do", async () => {
     const client = createClient({ url, log: { level: 127 } });
     await client.command({
       query: "CREATE TABLE streamed (id UInt64, text String) ENGINE = MergeTree ORDER BY id",

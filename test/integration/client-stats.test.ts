@@ -9,6 +9,7 @@ import {
 import { migrate } from "sluice/postgres";
 import { type Database, databases } from "./database.ts";
 
+const WAIT = { timeout: 30_000, interval: 5 };
 const TABLES = ["client_statistics", "client_table_statistics", "clients"];
 
 describe.each(Object.entries(databases))("on %s", (_name, open) => {
@@ -211,10 +212,10 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
     await db.query("ALTER TABLE clients RENAME TO clients_away");
     const { stats, events } = create({ retry: { baseDelayMs: 5, maxDelayMs: 5 } });
     await stats.record({ client: "acme", status: 200, table: "t", operation: "o", at: 1_000 });
+    await expect.poll(() => events.map(({ type }) => type), WAIT).toContain("retried");
     await expect(stats.flush({ timeoutMs: 150 })).rejects.toMatchObject({
       code: "SLUICE_ERR_FLUSH_TIMEOUT",
     });
-    expect(events.some(({ type }) => type === "retried")).toBe(true);
     expect(await statistics()).toEqual([]);
     expect(await db.query("SELECT FROM client_table_statistics")).toEqual([]);
     await db.query("ALTER TABLE clients_away RENAME TO clients");
@@ -301,11 +302,9 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
     let taken = 0;
     for (let i = 0; i < 50_010; i += 1) if (stats.tryEnqueueOperationStats(`c${i}`)) taken += 1;
     expect(taken).toBe(50_000);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(events.find(({ type }) => type === "sealed")).toMatchObject({
-      entries: 2_000,
-      reason: "entries",
-    });
+    await expect
+      .poll(() => events.find(({ type }) => type === "sealed"), WAIT)
+      .toMatchObject({ entries: 2_000, reason: "entries" });
     expect(stats.tryEnqueueOperationStats("c49999")).toBe(true);
     expect(stats.tryEnqueueOperationStats("one more")).toBe(false);
     const report = await stats.close({ timeoutMs: 0 });

@@ -2,11 +2,11 @@
  * Databases for integration tests: each test file works in one of its own.
  */
 import { randomUUID } from "node:crypto";
-import { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
 import postgres from "postgres";
 import type { PostgresDriver, Row } from "../../packages/sluice/src/sinks/postgres/driver.ts";
 import { inject } from "vitest";
+import { openPglite } from "../support/pglite.ts";
 import { type Grants, leastPrivileged } from "./privileges.ts";
 
 /** A database, the driver under test, and a way to look that does not go through it. */
@@ -101,7 +101,7 @@ export const databases: Readonly<Record<string, (grants?: Grants) => Promise<Dat
   pg: (grants) => onServer(connectors.pg, grants),
   postgres: (grants) => onServer(connectors.postgres, grants),
   PGlite: async () => {
-    const database = await PGlite.create();
+    const database = await openPglite();
     return {
       driver: database,
       owner: database,

@@ -1,6 +1,5 @@
 /** The access log of `sluice demo`: its sums on the newest ClickHouse and on the oldest, where it is installed. */
 import { PassThrough } from "node:stream";
-import { PGlite } from "@electric-sql/pglite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openRowStore, type RowStore } from "../../packages/server/src/cli/clickhouse.ts";
 import { openLanding, prepareRows } from "../../packages/server/src/cli/landing.ts";
@@ -12,7 +11,10 @@ import {
   createRowTally,
 } from "../../packages/server/src/traffic/row-tally.ts";
 import { readRowSums, verifyRows } from "../../packages/server/src/traffic/verify-rows.ts";
+import { copyPglite, openPglite } from "../support/pglite.ts";
 import { describeServer } from "./chdb.ts";
+
+copyPglite();
 
 const EVENTS = 2_000;
 const ROWS = [...generateTraffic({ seed: 5, events: EVENTS })].map(accessRowOf);
@@ -36,7 +38,7 @@ async function connect(url?: string): Promise<RowStore> {
 
 /** Lands rows as the demo does, and answers what it said meanwhile. */
 async function land(store: RowStore, rows: readonly AccessRow[]): Promise<string[]> {
-  const pool = await PGlite.create();
+  const pool = await openPglite();
   const said: string[] = [];
   const landing = openLanding({
     pool,

@@ -11,6 +11,9 @@ import {
   randomTrouble,
   type Switches,
 } from "../../packages/server/src/flags/trouble.ts";
+import { copyPglite } from "../support/pglite.ts";
+
+copyPglite();
 
 /** Starts the demo, on a flag API of its own or on another. */
 function start(argv: readonly string[], startAnother?: StartFlagApi) {

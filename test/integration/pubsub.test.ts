@@ -1,5 +1,4 @@
 /** What every pubsub promises, and what becomes of listeners when connections die. */
-import { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
 import postgres from "postgres";
 import type { SluiceEvent } from "sluice";
@@ -12,6 +11,7 @@ import {
   postgresPubsub,
   type PostgresPubsubOptions,
 } from "../../packages/sluice/src/sinks/postgres/postgres-pubsub.ts";
+import { openPglite } from "../support/pglite.ts";
 import { connectors, freshDatabase, openEye } from "./database.ts";
 import { describePgbouncer } from "./pgbouncer.ts";
 import { openProxy } from "./proxy.ts";
@@ -72,7 +72,7 @@ const makers: Readonly<Record<string, (options: Options) => Promise<Pubsub>>> = 
   "postgres of its own": async (options) =>
     overNetwork("postgres of its own", await freshDatabase(), options),
   PGlite: async (options) => {
-    const database = await PGlite.create();
+    const database = await openPglite();
     later(() => database.close());
     return postgresPubsub(database, options);
   },

@@ -1,7 +1,7 @@
 /** Who gives up first: the server, before the client; and what a batch that was given up can still do. */
 import pg from "pg";
 import postgres from "postgres";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { createBatcher, isSluiceError, type SluiceEvent, sums } from "sluice";
 import { migrate, sqlstateOf, upsertSums } from "sluice/postgres";
 import { connectors, type Eye, freshDatabase, openEye } from "./database.ts";
@@ -19,11 +19,20 @@ const atCommit = (proxy: Proxy, fate: "stall" | "hold"): void => {
   };
 };
 
-/** Waits until `holds`, for at most five seconds. */
+/** Waits until `holds`, for at most half a minute. */
 const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + 30_000;
   while (!(await holds()) && performance.now() < deadline) await pause(5);
   expect(await holds()).toBe(true);
+};
+
+/** A connection that carries out `sql` and stays in its transaction, for the test at most. */
+const openHolder = async (url: string, sql: string): Promise<pg.Client> => {
+  const holder = new pg.Client(url);
+  await holder.connect();
+  onTestFinished(() => holder.end());
+  await holder.query(sql);
+  return holder;
 };
 
 describe.each(["pg", "postgres"] as const)("with %s", (connector) => {
@@ -40,7 +49,7 @@ describe.each(["pg", "postgres"] as const)("with %s", (connector) => {
     await eye.query(`CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN PERFORM pg_sleep((SELECT s FROM pace)); RETURN new; END $$`);
     await eye.query("CREATE TABLE pace (s float)");
-    await eye.query("INSERT INTO pace VALUES (3)");
+    await eye.query("INSERT INTO pace VALUES (30)");
     await eye.query(
       "CREATE TRIGGER dawdle BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION dawdle()",
     );
@@ -75,22 +84,18 @@ describe.each(["pg", "postgres"] as const)("with %s", (connector) => {
 
   it("a batch that waits for a row is given up by the server first, leaves nothing behind, and lands once the row is free", async () => {
     await eye.query("INSERT INTO usage VALUES ('a', 1)");
-    const holder = new pg.Client(url);
-    await holder.connect();
-    await holder.query("BEGIN; UPDATE usage SET n = n WHERE k = 'a'");
-    const { batcher, retried, end } = open("usage", url, 600);
+    const holder = await openHolder(url, "BEGIN; UPDATE usage SET n = n WHERE k = 'a'");
+    const { batcher, retried, end } = open("usage", url, 2_500);
     batcher.tryAdd({ k: "a", n: 41 });
     await until(() => retried().length === 1);
-    await pause(50);
     // Of the two, only the one that holds the row.
-    expect(await working()).toBe(1);
+    await until(async () => (await working()) === 1);
     await until(() => retried().length === 2);
     for (const { error } of retried()) {
       expect(isSluiceError(error) && error.code).toBe("SLUICE_ERR_SINK_RETRYABLE");
       expect(["55P03", "57014"]).toContain(sqlstateOf(error instanceof Error && error.cause));
     }
     await holder.query("ROLLBACK");
-    await holder.end();
     const { stats } = await batcher.close();
     expect(stats).toMatchObject({ committed: 1, duplicates: 0 });
     expect(await total()).toBe(42);
@@ -98,7 +103,7 @@ describe.each(["pg", "postgres"] as const)("with %s", (connector) => {
   });
 
   it("a statement that takes too long is ended by the server before the client gives up", async () => {
-    const { batcher, retried, end } = open("slow", url, 500);
+    const { batcher, retried, end } = open("slow", url, 2_500);
     batcher.tryAdd({ k: "a", n: 1 });
     await until(() => retried().length === 1);
     const [first] = retried();
@@ -108,7 +113,7 @@ describe.each(["pg", "postgres"] as const)("with %s", (connector) => {
     const { stats } = await batcher.close();
     expect(stats).toMatchObject({ committed: 1, duplicates: 0 });
     expect(await eye.query("SELECT n::int FROM slow")).toEqual([{ n: 1 }]);
-    await eye.query("UPDATE pace SET s = 3");
+    await eye.query("UPDATE pace SET s = 30");
     await end();
   });
 
@@ -179,9 +184,7 @@ describe.each(["pg", "postgres"] as const)("with %s", (connector) => {
   });
 
   it("reaping the ledger is limited like any other statement", async () => {
-    const holder = new pg.Client(url);
-    await holder.connect();
-    await holder.query("BEGIN; LOCK TABLE sluice_ledger");
+    const holder = await openHolder(url, "BEGIN; LOCK TABLE sluice_ledger");
     const { batcher, events, retried, end } = open("usage", url, 400);
     batcher.tryAdd({ k: "a", n: 5 });
     await until(() => retried().length >= 2);
@@ -190,7 +193,6 @@ describe.each(["pg", "postgres"] as const)("with %s", (connector) => {
     );
     expect(waiting).toEqual([]);
     await holder.query("ROLLBACK");
-    await holder.end();
     const { stats } = await batcher.close();
     expect(stats).toMatchObject({ committed: 1 });
     expect(events.some(({ type }) => type === "warning")).toBe(true);

@@ -170,13 +170,20 @@ export const libraryDependencies: Rule = (files) =>
         ),
     );
 
+/** What the unit tests of all packages share. */
+const TEST_SUPPORT = "test/support/";
+
 /** The server sees the library as any user does: through its public subpaths. */
 export const serverImports =
   (subpaths: readonly string[]): Rule =>
   (files) => {
     const known = new Set(subpaths.map((subpath) => posix.join("sluice", subpath)));
     const isAllowed = (file: SourceFile, specifier: string): boolean => {
-      if (isRelative(specifier)) return resolve(file, specifier).startsWith(SERVER);
+      if (isRelative(specifier)) {
+        const target = resolve(file, specifier);
+        const places = isTest(file.path) ? [SERVER, TEST_SUPPORT] : [SERVER];
+        return places.some((place) => target.startsWith(place));
+      }
       return !/^sluice(?:\/|$)/.test(specifier) || known.has(specifier);
     };
     return files

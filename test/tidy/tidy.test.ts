@@ -125,13 +125,22 @@ const cases: readonly Case[] = [
   {
     name: "the server imports public subpaths only",
     rule: serverImports(subpaths),
-    planted: ["sluice/dist/index.js", "sluice/core/batcher", "../../sluice/src/index.ts"].map(
-      (specifier) => [{ path: "packages/server/src/a.ts", text: `import "${specifier}";\n` }],
-    ),
-    clean: ["sluice", "sluice/postgres", "pg", "../bin/b.ts", "sluice-extra"].map((specifier) => ({
-      path: "packages/server/src/a.ts",
-      text: `import "${specifier}";\n`,
-    })),
+    planted: [
+      "sluice/dist/index.js",
+      "sluice/core/batcher",
+      "../../sluice/src/index.ts",
+      "../../../test/support/pglite.ts",
+    ].map((specifier) => [{ path: "packages/server/src/a.ts", text: `import "${specifier}";\n` }]),
+    clean: [
+      ...["sluice", "sluice/postgres", "pg", "../bin/b.ts", "sluice-extra"].map((specifier) => ({
+        path: "packages/server/src/a.ts",
+        text: `import "${specifier}";\n`,
+      })),
+      {
+        path: "packages/server/src/a.test.ts",
+        text: 'import "../../../test/support/pglite.ts";\nimport "./a.ts";\n',
+      },
+    ],
   },
   {
     name: "the library reads the time from its clock",

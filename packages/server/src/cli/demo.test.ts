@@ -1,12 +1,13 @@
 import { PassThrough } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
+import { copyPglite } from "../../../../test/support/pglite.ts";
 import { runDemo } from "./demo.ts";
 import { Failure, messageOf } from "./failure.ts";
 import type { Io } from "./io.ts";
 import { main } from "./main.ts";
 
-const TIMEOUT_MS = 30_000;
+copyPglite();
 
 interface Process {
   readonly stdin: PassThrough;
@@ -57,7 +58,7 @@ const LOG =
   line("One", `GET /?${"é".repeat(1_500)} HTTP/1.1`, 101) +
   line("one", `GET /${"x".repeat(20_000)} HTTP/1.1`, 200);
 
-test("a log lands, is verified, and --json is one object", { timeout: TIMEOUT_MS }, async () => {
+test("a log lands, is verified, and --json is one object", async () => {
   const run = start("demo", "--log", "-", "--json");
   run.stdin.end(gzipSync(LOG));
   expect(await run.exitCode).toBe(0);
@@ -98,7 +99,7 @@ test("a log lands, is verified, and --json is one object", { timeout: TIMEOUT_MS
   expect(stderr).toContain("line 7 was refused");
 });
 
-test("generated traffic lands and the summary says so", { timeout: TIMEOUT_MS }, async () => {
+test("generated traffic lands and the summary says so", async () => {
   const run = start("demo", "--events", "1500", "--seed", "3");
   expect(await run.exitCode).toBe(0);
   const summary = run.stdout();
@@ -118,7 +119,7 @@ test("generated traffic lands and the summary says so", { timeout: TIMEOUT_MS },
   expect(run.stderr()).toBe("");
 });
 
-test("a log without lines lands as nothing", { timeout: TIMEOUT_MS }, async () => {
+test("a log without lines lands as nothing", async () => {
   const run = start("demo", "--log", "-");
   run.stdin.end();
   expect(await run.exitCode).toBe(0);
@@ -129,7 +130,7 @@ test("a log without lines lands as nothing", { timeout: TIMEOUT_MS }, async () =
   expect(summary).toContain("Nothing was replayed, and nothing landed.");
 });
 
-test("SIGINT drains what was read and sums it up", { timeout: TIMEOUT_MS }, async () => {
+test("SIGINT drains what was read and sums it up", async () => {
   const run = start("demo", "--log", "-", "--json");
   run.stdin.write(LOG);
   // The second line of input is only asked for once the first has been taken.
@@ -149,7 +150,7 @@ test("SIGINT drains what was read and sums it up", { timeout: TIMEOUT_MS }, asyn
   });
 });
 
-test("without chDB the rest lands, and the demo says so", { timeout: TIMEOUT_MS }, async () => {
+test("without chDB the rest lands, and the demo says so", async () => {
   const absent = Object.assign(new Error("no chdb"), { code: "ERR_MODULE_NOT_FOUND" });
   const options = { help: false, json: true, postgres: undefined, clickhouse: undefined };
   const run = startWith((io) =>
@@ -167,7 +168,7 @@ test("without chDB the rest lands, and the demo says so", { timeout: TIMEOUT_MS 
   expect(run.stderr()).toMatch(/^sluice: the access log is left out, .*`npm install chdb`.*\n$/);
 });
 
-test("a ClickHouse that cannot be used ends in one line", { timeout: TIMEOUT_MS }, async () => {
+test("a ClickHouse that cannot be used ends in one line", async () => {
   const run = start("demo", "--events", "1", "--clickhouse", "http://u:secret@127.0.0.1:1");
   expect(await run.exitCode).toBe(1);
   expect(run.stdout()).toBe("");
@@ -176,7 +177,7 @@ test("a ClickHouse that cannot be used ends in one line", { timeout: TIMEOUT_MS 
   );
 });
 
-test("a flag API that does not start ends in one line", { timeout: TIMEOUT_MS }, async () => {
+test("a flag API that does not start ends in one line", async () => {
   const options = { help: false, json: true, postgres: undefined, clickhouse: undefined };
   const run = startWith((io) =>
     runDemo({ ...options, traffic: { events: 1, seed: 1 } }, io, {
@@ -191,7 +192,7 @@ test("a flag API that does not start ends in one line", { timeout: TIMEOUT_MS },
   expect(run.stderr()).toBe("cannot start the flag API on this machine: no port");
 });
 
-test("a corrupt log ends in one line and exit code 2", { timeout: TIMEOUT_MS }, async () => {
+test("a corrupt log ends in one line and exit code 2", async () => {
   const run = start("demo", "--log", "-", "--json");
   run.stdin.end(gzipSync(LOG).subarray(0, 60));
   expect(await run.exitCode).toBe(2);

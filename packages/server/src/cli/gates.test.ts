@@ -1,5 +1,5 @@
-import { setImmediate } from "node:timers/promises";
-import { afterEach, expect, test, vi } from "vitest";
+import { manualClock } from "sluice/testing";
+import { afterEach, expect, test } from "vitest";
 import { type FlagApi, startFlagApi } from "../flags/flag-api.ts";
 import { createGateTally } from "../flags/gate-tally.ts";
 import { randomTrouble, type Switches } from "../flags/trouble.ts";
@@ -32,7 +32,7 @@ const traffic = (events: number) => generateTraffic({ seed: 2, events });
 test("every check is answered rightly, and most by few calls", async () => {
   const { gates, tally, said, stats } = await setup();
   for (const request of traffic(2_000)) await gates.ask(request);
-  await gates.close(10_000);
+  await gates.close(60_000);
   const { apiCalls, cacheHits, ...rest } = gates.figures();
   expect(rest).toEqual({ checks: 4_000, failures: 0 });
   expect(apiCalls).toBe(stats?.calls.check_gate);
@@ -48,7 +48,7 @@ test("trouble now and then costs calls, and no answer", async () => {
     trouble: randomTrouble(1, { share: 0.05, troubles }),
   });
   for (const request of traffic(1_000)) await gates.ask(request);
-  await gates.close(10_000);
+  await gates.close(60_000);
   expect(gates.figures()).toMatchObject({ checks: 2_000, failures: 0 });
   expect(tally.verdict()).toMatchObject({ verified: true, rows: 2_000 });
   expect(stats?.troubled).toBeGreaterThan(5);
@@ -57,20 +57,22 @@ test("trouble now and then costs calls, and no answer", async () => {
 
 test("an API that hangs holds up what asks too far ahead, until the deadline fails it", async () => {
   const { gates, tally } = await setup({ trouble: { kind: "hang" } });
-  let asked = 0;
+  let answered = 0;
+  let fill = (): void => undefined;
+  const full = new Promise<void>((resolve) => (fill = resolve));
   const asking = (async () => {
     for (const request of traffic(5_001)) {
-      await gates.ask(request);
-      asked += 1;
+      const ask = gates.ask(request);
+      if (answered === 4_999) fill();
+      await ask;
+      answered += 1;
     }
   })();
-  await vi.waitFor(() => expect(asked).toBe(4_999), { timeout: 5_000 });
-  for (let turn = 0; turn < 20; turn += 1) await setImmediate();
-  expect(asked).toBe(4_999);
-  const closedAt = performance.now();
-  await gates.close(200);
+  await full;
+  await manualClock().settle();
+  expect(answered).toBe(4_999);
+  await gates.close(0);
   await asking;
-  expect(performance.now() - closedAt).toBeLessThan(3_000);
   const { checks, failures, cacheHits } = gates.figures();
   expect([checks, failures, cacheHits]).toEqual([10_002, 10_002, 0]);
   expect(tally.verdict()).toMatchObject({ verified: false, rows: 0, differences: 10_002 });

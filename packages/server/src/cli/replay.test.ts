@@ -1,4 +1,5 @@
-import { expect, test, vi } from "vitest";
+import { manualClock } from "sluice/testing";
+import { expect, test } from "vitest";
 import { createMetadataTally, type MetadataValue } from "../traffic/metadata-tally.ts";
 import type { TrafficEntry } from "../traffic/request.ts";
 import { type AccessRow, createRowTally } from "../traffic/row-tally.ts";
@@ -167,6 +168,7 @@ test("every request that was recorded asks, also one whose value is refused, and
 });
 
 test("the replay goes on when the next request may ask", async () => {
+  const { settle } = manualClock();
   let go = (): void => undefined;
   const asked: number[] = [];
   const ended = replayed(["a", "b"], () => undefined, {
@@ -175,9 +177,11 @@ test("the replay goes on when the next request may ask", async () => {
       return new Promise((resolve) => (go = resolve));
     },
   });
-  await vi.waitFor(() => expect(asked).toEqual([1_000]));
+  await settle();
+  expect(asked).toEqual([1_000]);
   go();
-  await vi.waitFor(() => expect(asked).toEqual([1_000, 2_000]));
+  await settle();
+  expect(asked).toEqual([1_000, 2_000]);
   go();
   await ended;
 });

@@ -1,5 +1,6 @@
-import { PGlite } from "@electric-sql/pglite";
+import type { PGlite } from "@electric-sql/pglite";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { openPglite } from "../../../../test/support/pglite.ts";
 import { agentIdOf } from "./agent-id.ts";
 import { createMetadataTally } from "./metadata-tally.ts";
 import type { TableVerdict } from "./verdict.ts";
@@ -29,7 +30,7 @@ describe("the check of the metadata", () => {
   };
 
   beforeAll(async () => {
-    db = await PGlite.create();
+    db = await openPglite();
     await db.exec(`create table agent_metadata (
       agent_id uuid, key varchar(127), value text, error text, collected_at timestamptz,
       primary key (agent_id, key))`);

@@ -1,5 +1,6 @@
-import { PGlite } from "@electric-sql/pglite";
+import type { PGlite } from "@electric-sql/pglite";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { openPglite } from "../../../../test/support/pglite.ts";
 import { CLIENT_STATISTICS, CLIENT_TABLE_STATISTICS, CLIENTS } from "./tables.ts";
 import type { TrafficRequest } from "./request.ts";
 import { createTally, newest, rowKey, type Tally } from "./tally.ts";
@@ -79,7 +80,7 @@ describe("the check of the tables", () => {
   };
 
   beforeAll(async () => {
-    db = await PGlite.create();
+    db = await openPglite();
     await db.exec(`
       create table client_statistics (
         client_name text primary key, total_requests bigint, successful_requests bigint,
