@@ -18,7 +18,6 @@ export interface AttemptsParts<Batch> {
   readonly shape: Shape<never, Batch, unknown>;
   /** Where a program stands, but for what its attempt says of itself. */
   readonly standing: () => "well" | "circuit open" | "draining";
-  readonly alive: () => boolean;
   readonly fail: (what: string) => void;
 }
 
@@ -44,14 +43,14 @@ export class Attempts<Batch> {
     this.#parts = parts;
   }
 
+  /** How many are under way; of those that were given up the store may still know. */
   get open(): number {
-    return this.#open.size;
+    return this.#count(() => true);
   }
 
   /** Whether part of a batch is being attempted. */
   get halving(): boolean {
-    for (const { context } of this.#open.values()) if (context.id.part !== undefined) return true;
-    return false;
+    return this.#count(({ id }) => id.part !== undefined) > 0;
   }
 
   /** The attempt that the writer has under way, or the one that began last. */
@@ -75,7 +74,7 @@ export class Attempts<Batch> {
   }
 
   #begin(batch: Batch, context: WriteContext<Batch>): () => void {
-    const { fail, shape, alive } = this.#parts;
+    const { fail, shape } = this.#parts;
     const { id, attempt } = context;
     const name = idOf(id);
     const bytes = shape.encode(batch);
@@ -99,8 +98,14 @@ export class Attempts<Batch> {
     const end = (): void => {
       if (this.#open.get(id.writer) === open) this.#open.delete(id.writer);
     };
-    if (alive()) context.signal.addEventListener("abort", end);
     return end;
+  }
+
+  #count(which: (context: WriteContext<unknown>) => boolean): number {
+    let count = 0;
+    for (const { context } of this.#open.values())
+      if (context.ended !== true && which(context)) count += 1;
+    return count;
   }
 
   #stageOf({ id, attempt }: WriteContext<Batch>): StoreStage {

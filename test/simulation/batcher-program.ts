@@ -81,7 +81,6 @@ export class BatcherProgram implements Program, Client {
     this.attempts = new Attempts({
       shape: kind.shape,
       standing: () => (this.#closing === undefined ? this.#circuit : "draining"),
-      alive: () => this.alive,
       fail,
     });
     const options: BatcherOptions<object, unknown> = {
