@@ -24,10 +24,11 @@ export class Dice {
 
   /** One of the names, each as likely as its weight says. */
   weigh<Name extends string>(weights: Readonly<Record<Name, number>>): Name {
-    const entries = Object.entries(weights) as [Name, number][];
-    let left = this.random() * entries.reduce((sum, [, weight]) => sum + weight, 0);
-    for (const [name, weight] of entries) {
-      left -= weight;
+    let left = 0;
+    for (const name in weights) left += weights[name];
+    left *= this.random();
+    for (const name in weights) {
+      left -= weights[name];
       if (left < 0) return name;
     }
     throw new RangeError(`nothing to draw from: ${JSON.stringify(weights)}`);

@@ -45,7 +45,7 @@ export class Facts {
 
   add(facts: Iterable<Fact>): void {
     for (const { of, key, times, sum, version, value = "" } of facts) {
-      const name = `${of} ${JSON.stringify(key)}`;
+      const name = `${of} ${key}`;
       let known = this.#known.get(name);
       if (known === undefined) {
         known = { times: 0, sum: 0, versions: new Map() };

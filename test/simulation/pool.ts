@@ -49,7 +49,9 @@ export async function liveAll(
   };
   const one = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const child = fork(worker, [], { execArgv: ["--enable-source-maps"] });
+      const child = fork(worker, [], {
+        execArgv: ["--enable-source-maps", "--max-semi-space-size=64"],
+      });
       const feed = (): void => {
         const chunk = take();
         if (chunk === undefined) child.disconnect();

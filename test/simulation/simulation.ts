@@ -108,7 +108,7 @@ class Simulation {
   async run(): Promise<void> {
     const programs = this.#setup.pick([1, 1, 1, 2, 3]);
     for (let index = 0; index < programs; index += 1) this.#start();
-    const steps = 8 + this.#setup.below(48);
+    const steps = 8 + this.#setup.below(40);
     for (let step = 0; step < steps && this.#failures.length === 0; step += 1) await this.#step();
     if (this.#failures.length > 0) return;
     await this.#drain();
