@@ -1,14 +1,8 @@
 /** A process that writes and asks until it is ended, and what it says meanwhile. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
-import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import type { CloseReport, CoalescerCloseReport } from "sluice";
+import { type End, runChild } from "./child.ts";
 import { itemName } from "./delivered-items.js";
 import type { Targets } from "./targets.ts";
-
-const PROGRAM = fileURLToPath(new URL("deliverer.js", import.meta.url));
 
 /** What a process is told. */
 export interface Task extends Pick<Targets, "postgres" | "clickhouse" | "api"> {
@@ -35,6 +29,9 @@ export interface Said {
 /** The names of what an item is given to. */
 const TABLES = ["usage", "people", "newest", "entries", "visits", "answers"];
 
+/** Enough for a process that writes, if it keeps nothing that it has written. */
+export const SMALL_HEAP_MB = 48;
+
 export const nothingSaid = (): Said => ({
   given: new Set(),
   acknowledged: new Map(TABLES.map((table) => [table, new Set()])),
@@ -48,24 +45,18 @@ interface Death {
   readonly ms: number;
 }
 
-interface End {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly complaints: string;
-  /** By table, where it was closed; the coalescer's by the name of `answers`. */
-  readonly closed: Record<string, CloseReport> & { readonly answers?: CoalescerCloseReport };
-}
+/** By table, where it was closed; the coalescer's by the name of `answers`. */
+type Closed = Record<string, CloseReport> & { readonly answers?: CoalescerCloseReport };
 
 /** Runs a process to its end. */
-export async function runWriter(task: Task, said: Said, death?: Death): Promise<End> {
-  const flags = task.leak === true ? ["--max-old-space-size=48"] : [];
-  const child = spawn(process.execPath, [...flags, PROGRAM, JSON.stringify(task)], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const complaints = text(child.stderr);
-  const ended = once(child, "exit");
+export async function runWriter(
+  task: Task,
+  said: Said,
+  death?: Death,
+): Promise<End & { readonly closed: Closed }> {
   let [acknowledgements, closed] = [0, {}];
-  for await (const line of createInterface({ input: child.stdout })) {
+  const heapMb = task.leak === true ? SMALL_HEAP_MB : undefined;
+  const end = await runChild("deliverer.js", { task, heapMb }, (line, child) => {
     const [what = "", id = "", held = ""] = line.split(" ");
     const name = itemName(task.round, Number(id));
     if (what === "item") {
@@ -76,10 +67,9 @@ export async function runWriter(task: Task, said: Said, death?: Death): Promise<
       said.acknowledged.get(what)?.add(name);
       said.held.set(what, Number(held));
       acknowledgements += 1;
-      if (acknowledgements !== death?.after) continue;
+      if (acknowledgements !== death?.after) return;
       setTimeout(() => child.kill(death.signal), death.ms);
     }
-  }
-  const [code, signal] = await ended;
-  return { code, signal, complaints: await complaints, closed };
+  });
+  return { ...end, closed };
 }

@@ -1,6 +1,7 @@
 /** How a writing process may end, and what is in the tables then. */
 import { describe, expect, it, onTestFinished } from "vitest";
 import { reapLedger } from "sluice/postgres";
+import { flood } from "../chaos/flood.ts";
 import { openTargets } from "../chaos/targets.ts";
 import { nothingSaid, runWriter, type Said, type Task } from "../chaos/writer-process.ts";
 import { openChdb } from "./chdb.ts";
@@ -119,4 +120,46 @@ describe("out of memory", () => {
       expect(size, table).toBeGreaterThan(0);
     }
   });
+
+  it(
+    "does not come of batchers: millions of items and no store leave them within their limits",
+    PATIENCE,
+    async () => {
+      const { targets } = await open();
+      const { postgres, clickhouse, api, query } = targets;
+      const [adds, keys, room] = [500_000, 1_000, 1_000];
+      const { code, complaints, bufferBytes, closed } = await flood({
+        postgres,
+        clickhouse,
+        api,
+        adds,
+        keys,
+        room,
+      });
+      expect(code, complaints).toBe(0);
+      expect(bufferBytes).toBeLessThan(32 * 1_048_576);
+      // What has a key is absorbed and lands; of the rest lands what there was room for.
+      expect(closed).toMatchObject({
+        usage: { accepted: adds, committed: adds },
+        newest: { accepted: adds, committed: adds },
+        entries: { accepted: adds, committed: room, dropped: adds - room },
+        visits: { accepted: room, committed: room, refused: adds - room },
+        answers: { answered: room, failed: adds / 50 - room },
+        full: adds / 50 - room,
+      });
+      expect(await query("SELECT sum(n)::int AS n, count(*)::int AS keys FROM usage")).toEqual([
+        { n: adds, keys },
+      ]);
+      expect(await query("SELECT min(rev)::int, count(*)::int AS keys FROM newest")).toEqual([
+        { min: adds - keys, keys },
+      ]);
+      const names = Array.from({ length: room }, (_, n) => `0-${n}`).toSorted();
+      expect(
+        (await query("SELECT id FROM entries")).map(({ id }) => String(id)).toSorted(),
+      ).toEqual(names);
+      expect(
+        (await chdb.query("SELECT id FROM visits")).map(({ id }) => String(id)).toSorted(),
+      ).toEqual(names);
+    },
+  );
 });
