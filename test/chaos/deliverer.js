@@ -45,7 +45,7 @@ const pauses = { baseDelayMs: 1, maxDelayMs: 20 };
 const options = {
   lanes: 2,
   maxEntries: 8,
-  maxDelayMs: task.how === "add" ? 20 : 2,
+  maxDelayMs: task.how === "add" ? 500 : 2,
   writeTimeoutMs: 1_000,
   retry: { ...pauses, circuitAfter: 1_000 },
 };
@@ -124,16 +124,15 @@ async function work() {
   }
 }
 
-process.once("SIGTERM", async () => {
+async function close() {
   closing = true;
-  const reports = await Promise.all(
-    Object.entries({ ...all, answers }).map(async ([table, taker]) => [
-      table,
-      await taker.close({ timeoutMs: 30_000 }),
-    ]),
-  );
-  say(`closed ${JSON.stringify(Object.fromEntries(reports))}`);
+  const reports = Object.entries({ ...all, answers }).map(async ([table, taker]) => [
+    table,
+    await taker.close({ timeoutMs: 30_000 }),
+  ]);
+  say(`closed ${JSON.stringify(Object.fromEntries(await Promise.all(reports)))}`);
   await Promise.all([end(), client.close()]);
-});
+}
+process.once("SIGTERM", () => void close());
 
 await Promise.all(Array.from({ length: AT_A_TIME }, work));

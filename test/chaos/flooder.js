@@ -31,7 +31,7 @@ const say = (/** @type {string} */ line) => writeSync(1, `${line}\n`);
 const pool = new pg.Pool({ connectionString: postgres, max: 8 });
 pool.on("error", () => undefined);
 const client = createClient({ url: clickhouse, log: { level: 127 } });
-const pauses = { baseDelayMs: 10, maxDelayMs: 50 };
+const pauses = { baseDelayMs: 200, maxDelayMs: 400 };
 const observe = () => undefined;
 const keyed = { maxBufferedEntries: 2 * keys, retry: pauses, observe };
 const listed = {

@@ -1,6 +1,6 @@
 /** What processes write to and ask, until they are ended: a place where some answers are lost. */
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { json } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { ledgerDdl, sumsDdl } from "sluice/postgres";
@@ -103,12 +103,12 @@ async function untilAlone({ query }: Eye): Promise<void> {
 
 /** An API that answers a list of questions in their order. */
 async function openApi(): Promise<{ readonly url: string; close(): Promise<void> }> {
-  const server = createServer(async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const asked = await json(request).catch(() => []); // its client may have died
     await pause(ANSWER_MS);
-    const answers = Array.isArray(asked) ? asked.map(answerTo) : [];
-    response.end(JSON.stringify(answers));
-  });
+    response.end(JSON.stringify(Array.isArray(asked) ? asked.map(answerTo) : []));
+  };
+  const server = createServer((request, response) => void answer(request, response));
   await once(server.listen(0, "127.0.0.1"), "listening");
   const address = server.address();
   if (typeof address !== "object" || address === null) throw new Error("the API has no port");
