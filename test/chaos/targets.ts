@@ -26,7 +26,7 @@ const CLICKHOUSE_DDL = [
 ];
 
 /** The share of commits and of inserts whose answers are lost. */
-const LOST = 0.05;
+const LOST = 0.15;
 /** How long the API takes. */
 const ANSWER_MS = 5;
 

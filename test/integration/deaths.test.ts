@@ -48,6 +48,7 @@ describe("SIGTERM and close()", () => {
       const { code, complaints, closed } = await runWriter(task, said, TERM);
       expect(code, complaints).toBe(0);
       expect(await targets.compare(said)).toEqual(NOTHING);
+      expect(targets.losses()).toBeGreaterThan(0);
       const { answers, ...batchers } = closed;
       const accepted = Object.entries(batchers).map(([table, { stats }]) => [
         table,
