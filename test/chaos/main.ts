@@ -50,12 +50,15 @@ async function runParts(options: ChaosOptions): Promise<ChaosReport> {
     : undefined;
   const killed = has("kill")
     ? await withPostgres((url) =>
-        killWriters({
-          url,
-          seed,
-          rounds,
-          onProgress: (n) => progress.show(`kill: ${n} processes of ${rounds}`),
-        }),
+        withChdb((session) =>
+          killWriters({
+            url,
+            chdb: chdbOf(session),
+            seed,
+            rounds,
+            onProgress: (n) => progress.show(`kill: ${n} processes of ${rounds}`),
+          }),
+        ),
       )
     : undefined;
   const clickhouse = has("clickhouse")

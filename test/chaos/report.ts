@@ -23,7 +23,7 @@ export function formatReport(report: ChaosReport): string {
   const { seed, postgres, killed, clickhouse, drift, durationMs } = report;
   return [
     ...part("PostgreSQL, with pgbouncer", postgres, postgresLines),
-    ...part("PostgreSQL, from processes that are killed", killed, killedLines),
+    ...part("Both, from processes that are killed", killed, killedLines),
     ...part("ClickHouse over HTTP", clickhouse, clickhouseLines),
     `seed ${seed}, ${seconds(durationMs)}: ${drift === 0 ? "no drift" : `drift ${drift}`}`,
   ].join("\n");
@@ -64,9 +64,9 @@ const postgresLines = (report: StormReport): readonly Line[] => [
 
 const killedLines = (report: KillReport): readonly Line[] => [
   ["processes killed", report.killed],
-  ["items given to four tables", report.items],
+  ["items given to five tables", report.items],
   ["acknowledged", report.acknowledged],
-  ["answers to COMMIT lost", report.losses],
+  ["answers lost", report.losses],
 ];
 
 const clickhouseLines = (report: InsertReport): readonly Line[] => [

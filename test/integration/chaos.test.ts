@@ -68,7 +68,7 @@ describePgbouncer("PostgreSQL that is killed, cut, restarted, slow and full", ()
 
 describe("a writing process that is killed by SIGKILL", () => {
   it("what deliver acknowledged is there, and nothing twice", PATIENCE, async () => {
-    const report = await killWriters({ url: await freshDatabase(), seed: 1, rounds: 6 });
+    const report = await killWriters({ url: await freshDatabase(), chdb, seed: 1, rounds: 6 });
     expect(report.drift).toEqual([]);
     expect(report.killed).toBe(6);
     expect(report.acknowledged).toBeGreaterThan(report.killed);

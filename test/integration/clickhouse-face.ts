@@ -48,6 +48,8 @@ export interface ClickHouseFace {
   readonly requests: FaceRequest[];
   /** Decides on each statement; it runs once the decision is made. Replace it at any time. */
   fault: (request: FaceRequest) => Fault | Promise<Fault>;
+  /** Waits for what still runs. */
+  settled(): Promise<void>;
   /** Cuts every connection, waits for what still runs, and stops. */
   close(): Promise<void>;
 }
@@ -104,11 +106,14 @@ export async function openClickHouseFace(chdb: Chdb): Promise<ClickHouseFace> {
     url: "",
     requests: [],
     fault: () => undefined,
+    settled: async () => {
+      while (running.size > 0) await Promise.all(running);
+    },
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
       await closed;
-      await Promise.all(running);
+      await face.settled();
       await rm(directory, { recursive: true, force: true });
     },
   };
