@@ -4,6 +4,7 @@ import {
   type CloseReport,
   createBatcher,
   type DeadLetter,
+  type FlushStats,
   isSluiceError,
   type SluiceEvent,
   type Stats,
@@ -50,6 +51,8 @@ export class BatcherProgram implements Program, Client {
   readonly #batcher: Batcher<object, unknown>;
   readonly #watch: LimitsWatch;
   readonly #waiters: Waiters;
+  /** Those that have aborted: their callers must be told at once. */
+  readonly #left = new Set<AbortController>();
   /** Those of callers that wait. */
   readonly #controllers = new Set<AbortController>();
   /** Those who do not know yet whether their item was taken. */
@@ -82,6 +85,13 @@ export class BatcherProgram implements Program, Client {
       shape: kind.shape,
       standing: () => (this.#closing === undefined ? this.#circuit : "draining"),
       fail,
+      ran: () => world.time.ran,
+      writeTimeoutMs: limits.watched.writeTimeoutMs,
+      onAnswer: () => this.#watch.answered(),
+      keysOf: (batch) =>
+        kind.shape.keyed && kind.name !== "compose"
+          ? kind.ofBatch(batch).map(({ key }) => key)
+          : [],
     });
     const options: BatcherOptions<object, unknown> = {
       ...limits.options,
@@ -134,6 +144,15 @@ export class BatcherProgram implements Program, Client {
     const { dice } = this.#parts;
     const timeoutMs = dice.pick([undefined, undefined, 0, 50]);
     const controller = this.#controller();
+    const { held, accepted } = this.#batcher.stats();
+    const settled = (): number => {
+      const now = this.#batcher.stats();
+      return now.accepted - now.held - (accepted - held);
+    };
+    const covers = (items: number): void => {
+      if (items < held || settled() < held)
+        this.#fail(`a flush of ${items} items covered ${settled()} of the ${held} that were held`);
+    };
     const flush = this.#batcher.flush({ timeoutMs, signal: controller?.signal });
     this.#follow(
       "a flush",
@@ -141,10 +160,18 @@ export class BatcherProgram implements Program, Client {
       controller,
       {
         fulfilled: ({ items, committed }) => {
+          covers(items);
           if (committed !== items)
             this.#fail(`a flush resolved with ${committed} of ${items} items`);
         },
-        rejected: (error) => this.#expect(error, controller, ["FLUSH_INCOMPLETE", "FLUSH_TIMEOUT"]),
+        rejected: (error) => {
+          this.#expect(error, controller, ["FLUSH_INCOMPLETE", "FLUSH_TIMEOUT"]);
+          if (!isSluiceError(error) || error.code !== "SLUICE_ERR_FLUSH_INCOMPLETE") return;
+          const { items, committed, deadLettered, dropped, unknown } = error.report as FlushStats;
+          covers(items);
+          if (items !== committed + deadLettered + dropped + unknown || committed === items)
+            this.#fail(`a flush fell short by ${JSON.stringify(error.report)}`);
+        },
       },
       timeoutMs,
     );
@@ -154,6 +181,8 @@ export class BatcherProgram implements Program, Client {
     const [controller] = this.#controllers;
     if (controller === undefined) return false;
     this.#controllers.delete(controller);
+    this.#left.add(controller);
+    this.#touched = true;
     controller.abort(new Error("the caller has left"));
     return true;
   }
@@ -161,12 +190,15 @@ export class BatcherProgram implements Program, Client {
   /** Memory is short: the limits shrink to what is left, and a burst comes on top. */
   pressure(): void {
     const { limits, dice } = this.#parts;
-    const entries = Math.max(
-      limits.least.entries,
-      Math.ceil(limits.watched.maxBufferedEntries / 2),
-    );
-    this.#batcher.configure({ maxBufferedEntries: entries });
-    this.#watch.shrink(entries);
+    const { watched, least } = limits;
+    const changes = {
+      maxBufferedEntries: Math.max(least.entries, Math.ceil(watched.maxBufferedEntries / 2)),
+      maxEntries: Math.min(least.entries, dice.pick([1, 2, watched.maxEntries])),
+      maxDelayMs: dice.pick([watched.maxDelayMs, watched.maxDelayMs, 0, 5]),
+    };
+    this.#batcher.configure(changes);
+    this.#watch.configure(changes);
+    this.#touched = true;
     for (let burst = dice.below(8); burst > 0; burst -= 1) this.offer();
   }
 
@@ -199,6 +231,11 @@ export class BatcherProgram implements Program, Client {
     this.#touched = false;
     this.#fired = this.clock.fired;
     this.#watch.check(this.#batcher.stats());
+    this.attempts.check();
+    for (const controller of this.#left) {
+      this.#left.delete(controller);
+      this.#fail("a caller that has left waits on");
+    }
   }
 
   get drained(): boolean {
@@ -255,10 +292,13 @@ export class BatcherProgram implements Program, Client {
 
   #addOne(way: "add" | "deliver"): void {
     const item = this.#draw();
-    const facts = this.#parts.kind.ofItem(item);
+    const { kind } = this.#parts;
+    const facts = kind.ofItem(item);
     const controller = this.#controller();
-    // Only of what is delivered there may be no other word of whether it was taken.
-    const accepted = (): number => (way === "deliver" ? this.#batcher.stats().accepted : 0);
+    // Of what is delivered there may be no other word of whether it was taken, nor of equal versions which
+    // came last.
+    const looks = way === "deliver" || kind.name === "latest";
+    const accepted = (): number => (looks ? this.#batcher.stats().accepted : 0);
     const before = accepted();
     const [promise, dropped] = this.#accepts(() =>
       this.#batcher[way](item, { signal: controller?.signal }),
@@ -266,6 +306,8 @@ export class BatcherProgram implements Program, Client {
     // Taken at once, or else when there is room; of that only the answer tells.
     const caller = { facts, waits: dropped === 0 && accepted() === before };
     if (dropped === 0 && !caller.waits) this.tally.accepted.add(facts);
+    // Who has waited was let in at a moment that only the batcher knows.
+    if (caller.waits) this.tally.ordered = false;
     const take = (): void => {
       if (caller.waits) this.tally.accepted.add(facts);
       caller.waits = false;
@@ -274,12 +316,17 @@ export class BatcherProgram implements Program, Client {
     this.#follow<unknown>(`${way} of ${JSON.stringify(facts[0]?.key)}`, promise, controller, {
       fulfilled: () => {
         take();
-        if (way === "deliver") this.tally.delivered.add(facts);
+        if (way === "deliver") this.tally.told.landed.add(facts);
         if (way === "deliver" && dropped > 0) this.#fail("what was dropped was delivered");
       },
       rejected: (error) => {
         this.#expect(error, controller, ["BATCHER_", "DELIVERY_"]);
-        if (isSluiceError(error) && error.code.startsWith("SLUICE_ERR_DELIVERY_")) take();
+        if (isSluiceError(error) && error.code.startsWith("SLUICE_ERR_DELIVERY_")) {
+          take();
+          // Of a composed item the parts may fare differently.
+          if (dropped === 0 && kind.name !== "compose")
+            this.tally.told[toldAs(error.code)].add(facts);
+        }
         // It may have been taken before its caller left.
         if (caller.waits && way === "deliver" && controller?.signal.aborted === true)
           this.tally.maybe.add(facts);
@@ -293,6 +340,7 @@ export class BatcherProgram implements Program, Client {
     const items = Array.from({ length: 1 + dice.below(6) }, () => this.#draw());
     let asked = 0;
     const caller: { facts: readonly Fact[]; waits: boolean } = { facts: [], waits: true };
+    this.tally.ordered = false;
     this.#callers.add(caller);
     const noting = function* (program: BatcherProgram): Generator<object> {
       for (const item of items) {
@@ -382,6 +430,7 @@ export class BatcherProgram implements Program, Client {
       this.#touched = true;
       told.finally?.();
       if (controller !== undefined) this.#controllers.delete(controller);
+      if (controller !== undefined) this.#left.delete(controller);
     };
     this.#waiters.follow(
       what,
@@ -407,9 +456,17 @@ export class BatcherProgram implements Program, Client {
     if (event.type === "circuit") this.#circuit = event.state === "open" ? "circuit open" : "well";
     if (event.type === "dropped" && event.reason === "drop-newest")
       this.#atDoor.dropped += event.items;
-    if (event.type === "unknown")
-      this.#unknown.push({ name: idOf(event.id), facts: this.#parts.kind.ofBatch(event.batch) });
-    if (event.type === "dead-lettered") this.tally.lost.add(this.#ofEntry(event.entry));
+    if (event.type === "unknown") {
+      const [id, facts] = [idOf(event.id), this.#parts.kind.ofBatch(event.batch)];
+      this.#unknown.push({ name: id, facts });
+      this.tally.unknown.add(facts);
+      if (!this.attempts.isAmbiguous(id))
+        this.#fail(`${id} is unknown, and surely was not applied`);
+    }
+    if (event.type === "dead-lettered" && event.outcome === "rejected") {
+      if (!this.attempts.isRefused(idOf(event.id)))
+        this.#fail(`${idOf(event.id)} is called rejected, and nobody refused it`);
+    }
     if (event.type === "warning" && !this.#expectsWarning(event.error))
       this.#fail(`a warning: ${String(event.error)}`);
     this.#watch.see(event);
@@ -417,13 +474,20 @@ export class BatcherProgram implements Program, Client {
 
   /** Those who receive dead letters may take too long, and housekeeping meets the same faults as data. */
   #expectsWarning(error: unknown): boolean {
-    if (this.#parts.limits.slowLetters || error instanceof SimulatedError) return true;
+    if (error instanceof SimulatedError) return true;
+    if (this.#parts.limits.slowLetters && messageOf(error).startsWith("deadLetter took longer"))
+      return true;
     const code = isSluiceError(error) ? error.code : "";
     return code === "SLUICE_ERR_BATCHER_CLOSED" || code === "SLUICE_ERR_WRITE_TIMEOUT";
   }
 
-  #receive({ items }: DeadLetter): unknown {
+  #receive({ items, entry, outcome }: DeadLetter): unknown {
     this.#letters += items;
+    const facts = this.#ofEntry(entry);
+    this.tally.lost.add(facts);
+    this.tally[outcome].add(facts);
+    if (outcome === "rejected" && !facts.every(({ key }) => isPoison(key)))
+      this.#fail(`${JSON.stringify(facts[0]?.key)} is a dead letter, and no store minds it`);
     const { dice } = this.#parts;
     if (!this.#parts.limits.slowLetters) return undefined;
     const ms = dice.below(40);
@@ -466,7 +530,10 @@ export class BatcherProgram implements Program, Client {
       if (sum !== report[outcome])
         this.#fail(`close() hands back ${sum} ${outcome} of ${report[outcome]}`);
       if (outcome === "abandoned")
-        for (const { batch } of back) this.tally.lost.add(this.#parts.kind.ofBatch(batch));
+        for (const { batch } of back) {
+          this.tally.lost.add(this.#parts.kind.ofBatch(batch));
+          this.tally.abandoned.add(this.#parts.kind.ofBatch(batch));
+        }
     }
   }
 
@@ -481,6 +548,15 @@ export class BatcherProgram implements Program, Client {
   #fail(what: string): void {
     if (this.alive) this.#parts.world.fail(`${this.name}: ${what}`);
   }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : "");
+
+/** As what a caller of `deliver` was told of an item. */
+function toldAs(code: string): "rejected" | "expired" | "unknown" | "dropped" {
+  if (code === "SLUICE_ERR_DELIVERY_REJECTED") return "rejected";
+  if (code === "SLUICE_ERR_DELIVERY_EXPIRED") return "expired";
+  return code === "SLUICE_ERR_DELIVERY_UNKNOWN" ? "unknown" : "dropped";
 }
 
 function show(event: SluiceEvent): string {

@@ -60,6 +60,8 @@ export class CallsProgram implements Program {
   readonly #coalescer: Coalescer<Question, string | undefined>;
   readonly #waiters: Waiters;
   readonly #controllers = new Set<AbortController>();
+  /** Those that have aborted: their callers must be told at once. */
+  readonly #left = new Set<AbortController>();
   /** Questions whose call was refused: they are asked again in halves. */
   readonly #refused = new Set<string>();
   /** Questions that no call has asked yet, and those that one has. */
@@ -67,6 +69,10 @@ export class CallsProgram implements Program {
   readonly #asked = new Set<string>();
   /** The attempts that nobody has given up. */
   readonly #open = new Map<AbortSignal, number>();
+  /** Goes up with each change of what there is to know; of which question, or of all, it last did. */
+  #version = 0;
+  #allChanged = 0;
+  readonly #changed = new Map<string, number>();
   #begun = 0;
   #newestEnded = 0;
   readonly #settled: Record<Ending, number> = { answered: 0, failed: 0, aborted: 0 };
@@ -123,8 +129,17 @@ export class CallsProgram implements Program {
   offer(): void {
     const { dice } = this.#parts;
     const question = { group: dice.pick(GROUPS), key: dice.pick(KEYS) };
-    if (dice.chance(0.03)) this.#coalescer.invalidate(question);
-    if (dice.chance(0.01)) this.#coalescer.clear();
+    // What is known has changed: whoever asks from now on must not hear of what was.
+    if (dice.chance(0.05)) {
+      this.#version += 1;
+      this.#changed.set(nameOf(question), this.#version);
+      this.#coalescer.invalidate(question);
+    }
+    if (dice.chance(0.02)) {
+      this.#version += 1;
+      this.#allChanged = this.#version;
+      this.#coalescer.clear();
+    }
     this.#ask(question);
   }
 
@@ -140,6 +155,7 @@ export class CallsProgram implements Program {
     const [controller] = this.#controllers;
     if (controller === undefined) return false;
     this.#controllers.delete(controller);
+    this.#left.add(controller);
     controller.abort(new Error("the caller has left"));
     return true;
   }
@@ -151,13 +167,21 @@ export class CallsProgram implements Program {
 
   close(timeoutMs: number): void {
     this.#closing = true;
+    const before = this.#coalescer.stats();
     const pending = this.#parts.dice.pick(["drain", "drain", "reject"] as const);
     this.#waiters.follow(
       "a close",
       this.#coalescer.close({ timeoutMs, pending }),
       {
-        fulfilled: ({ stats }) => {
+        fulfilled: ({ answered, failed, aborted, stats }) => {
           if (stats.pending !== 0) this.#fail(`close() left ${stats.pending} questions open`);
+          const told = JSON.stringify({ answered, failed, aborted });
+          const expected = JSON.stringify({
+            answered: stats.answered - before.answered,
+            failed: stats.failed - before.failed,
+            aborted: stats.aborted - before.aborted,
+          });
+          if (told !== expected) this.#fail(`close() reports ${told} and not ${expected}`);
         },
         rejected: (error) => this.#fail(`close() rejected: ${String(error)}`),
       },
@@ -184,6 +208,8 @@ export class CallsProgram implements Program {
       );
     if (held > maxBufferedEntries)
       this.#fail(`${held} questions are held of ${maxBufferedEntries}`);
+    if (this.#left.size > 0) this.#fail("a caller that has left waits on");
+    this.#left.clear();
     // Nothing is under way: whatever is due has all slots to itself.
     if (this.#open.size === 0 && maxDelayMs === 0 && waiting === 0 && this.#unasked.size > 0)
       this.#fail(`${[...this.#unasked].join()} wait for a slot, and all are free`);
@@ -215,6 +241,7 @@ export class CallsProgram implements Program {
     const { dice, limits } = this.#parts;
     const controller = dice.chance(0.3) ? new AbortController() : undefined;
     const name = nameOf(question);
+    const since = Math.max(this.#allChanged, this.#changed.get(name) ?? 0);
     const before = this.#coalescer.stats().refused;
     const answer = this.#coalescer.load(question, { signal: controller?.signal });
     const refused = this.#coalescer.stats().refused > before;
@@ -224,6 +251,7 @@ export class CallsProgram implements Program {
       this.#unasked.delete(name);
       if (how !== "aborted") this.#asked.delete(name); // else it may still be on its way
       if (controller !== undefined) this.#controllers.delete(controller);
+      if (controller !== undefined) this.#left.delete(controller);
       if (!refused) this.#settled[how] += 1;
     };
     this.#waiters.follow(
@@ -232,8 +260,11 @@ export class CallsProgram implements Program {
       {
         fulfilled: (value) => {
           const isMissing = question.key === "missing" && limits.options.missing === "undefined";
-          const isFine = value === name || (isMissing && value === undefined);
+          const [answer, version] = value?.split("@") ?? [];
+          const isFine = answer === name || (isMissing && value === undefined);
           if (!isFine) this.#fail(`${name} was answered ${String(value)}`);
+          if (Number(version) < since)
+            this.#fail(`${name} had a stale answer: ${version} of ${since}`);
           end("answered");
         },
         rejected: (error) => {
@@ -272,6 +303,7 @@ export class CallsProgram implements Program {
     if (!this.#alive) return new Promise(() => undefined);
     this.calls += 1;
     const names = keys.map((key) => nameOf({ group, key }));
+    const version = this.#version; // what it knows is what there was when it was asked
     for (const name of names) {
       this.#unasked.delete(name);
       this.#asked.add(name);
@@ -299,21 +331,21 @@ export class CallsProgram implements Program {
       const tag = `failed ${typeof group}:${group}/*`;
       if (fate === "fail before commit" || fate === "lose the acknowledgement")
         throw fates.coin() ? retryable(tag) : new TypeError(tag);
-      return this.#answers({ group, keys, names, stage, tag });
+      return this.#answers({ keys, names, stage, tag, version });
     } finally {
       end();
     }
   }
 
   #answers(asked: {
-    readonly group: CallKey;
     readonly keys: readonly CallKey[];
     readonly names: readonly string[];
     readonly stage: StoreStage;
     readonly tag: string;
+    readonly version: number;
   }): Map<CallKey, string | Error> | (string | Error | undefined)[] {
     const { fates, hit } = this.#parts.world;
-    const { keys, names, stage, tag } = asked;
+    const { keys, names, stage, tag, version } = asked;
     const isPoisoned = keys.includes("poison");
     const tooMany = keys.length > fates.maxEntries;
     if (tooMany || (isPoisoned && !fates.leavesOut())) {
@@ -326,7 +358,7 @@ export class CallsProgram implements Program {
     const answers = keys.map((key, at) => {
       const name = names[at] ?? "";
       if (key === "missing") return undefined;
-      return key === "poison" ? new Error(`failed ${name}`) : name;
+      return key === "poison" ? new Error(`failed ${name}`) : `${name}@${version}`;
     });
     if (fates.coin()) return answers;
     const pairs = keys.flatMap((key, at) => {

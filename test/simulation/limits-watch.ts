@@ -1,4 +1,4 @@
-import type { SluiceEvent, Stats } from "sluice";
+import { isSluiceError, type SluiceEvent, type Stats } from "sluice";
 import { idOf } from "./attempts.ts";
 
 /** What has become of the items of one batch, by its events. */
@@ -13,7 +13,16 @@ interface Flight {
 
 /** The limits that a program runs under. */
 export interface WatchedLimits {
-  readonly maxDelayMs: number;
+  maxDelayMs: number;
+  maxEntries: number;
+  readonly maxBytes: number;
+  /** How many entries one item may have. */
+  readonly entriesPerItem: number;
+  readonly retry: {
+    readonly maxDelayMs: number;
+    readonly circuitAfter: number;
+    readonly maxAttempts: number;
+  };
   readonly deliveryTimeoutMs: number;
   readonly writeTimeoutMs: number;
   readonly lanes: number;
@@ -67,27 +76,44 @@ export class LimitsWatch {
     this.#allowedBytes = limits.maxBufferedBytes;
   }
 
+  /** What has gathered under other limits may still be as large as those allowed. */
+  #mostEntries = 0;
+  /** When limits were last changed: what is too old by that leaves as soon as time goes on. */
+  #configuredRan = -1;
   /** How many batches were sealed. */
   sealed = 0;
   /** Items that overflow has taken back: they were accepted, and have gone. */
   droppedOldest = 0;
 
+  /** Failures in a row, as far as events tell. */
+  #failures = 0;
+  #isOpen = false;
+
   see(event: SluiceEvent): void {
     switch (event.type) {
+      case "circuit":
+        this.#isOpen = event.state === "open";
+        return;
+      case "retried":
+        this.#retried(event);
+        return;
       case "sealed":
         this.#sealed(event);
         return;
       case "committed":
         this.#counted.committed += event.items;
+        this.answered();
         this.#flight(event.id).committed += event.items;
         return;
       case "dead-lettered":
         this.#counted.deadLettered += event.items;
+        this.answered(); // for all that is known
         this.#flight(event.id).deadLettered += event.items;
         this.#flight(event.id).deadLetters += 1;
         return;
       case "unknown":
         this.#counted.unknown += event.items;
+        this.answered();
         this.#flight(event.id).unknown += event.items;
         return;
       case "dropped":
@@ -101,6 +127,11 @@ export class LimitsWatch {
       default:
         return;
     }
+  }
+
+  /** The store has answered: failures are counted anew. */
+  answered(): void {
+    this.#failures = 0;
   }
 
   /** After each step: the books, the limits, and the ages. */
@@ -136,9 +167,38 @@ export class LimitsWatch {
     return flights === this.sealed - batches ? sum : undefined;
   }
 
-  /** The limits were made smaller: what is held already may stay. */
-  shrink(entries: number): void {
-    this.#limits.maxBufferedEntries = entries;
+  /** The limits have changed: what is held already may stay, and what has gathered too long must go. */
+  configure(
+    changes: Pick<WatchedLimits, "maxBufferedEntries" | "maxEntries" | "maxDelayMs">,
+  ): void {
+    this.#mostEntries = Math.max(this.#mostEntries, this.#limits.maxEntries);
+    Object.assign(this.#limits, changes);
+    this.#configuredRan = this.#ran();
+  }
+
+  /** A pause is as long as the store asked for, or else within limits; after enough failures the circuit opens. */
+  #retried({ id, attempt, delayMs, error }: Extract<SluiceEvent, { type: "retried" }>): void {
+    const { maxDelayMs, circuitAfter, maxAttempts } = this.#limits.retry;
+    const asked = isSluiceError(error) ? (error.retryAfterMs ?? 0) : 0;
+    const least = Number.isFinite(asked) ? asked : 0;
+    if (delayMs < Math.max(1, least) || delayMs > Math.max(1, maxDelayMs, least))
+      this.#fail(
+        `${idOf(id)} pauses for ${delayMs} ms: ${least} were asked, ${maxDelayMs} are the most`,
+      );
+    if (attempt >= maxAttempts) this.#fail(`${idOf(id)} is tried again after ${attempt} attempts`);
+    this.#failures += 1;
+    // With several lanes another may just have had an answer of which no event has told yet.
+    if (this.#limits.lanes === 1 && this.#failures >= circuitAfter && !this.#isOpen)
+      this.#fail(`the circuit is closed after ${this.#failures} failures in a row`);
+  }
+
+  /** A batch is no larger than it may be, but for an item that is. */
+  #checkSize({ id, entries, bytes }: Extract<SluiceEvent, { type: "sealed" }>): void {
+    const { maxEntries, maxBytes, entriesPerItem, growthBytes } = this.#limits;
+    if (entries > Math.max(this.#mostEntries, maxEntries, entriesPerItem))
+      this.#fail(`${idOf(id)} has ${entries} entries of ${maxEntries}`);
+    if (entries > entriesPerItem && bytes > maxBytes + growthBytes * entries)
+      this.#fail(`${idOf(id)} has ${bytes} bytes of ${maxBytes}`);
   }
 
   #checkLimits({ heldEntries, heldBytes, held }: Stats): void {
@@ -164,6 +224,7 @@ export class LimitsWatch {
     const [oldest] = this.#born;
     const idle = this.#sealedEntries === entries;
     if (this.#limits.lanes > 1 || !idle || oldest === undefined) return;
+    if (this.#ran() === this.#configuredRan) return;
     const age = this.#ran() - oldest;
     if (age > this.#limits.maxDelayMs + 1e-6)
       this.#fail(
@@ -194,7 +255,9 @@ export class LimitsWatch {
     }
   }
 
-  #sealed({ id, items, entries }: Extract<SluiceEvent, { type: "sealed" }>): void {
+  #sealed(event: Extract<SluiceEvent, { type: "sealed" }>): void {
+    const { id, items, entries } = event;
+    this.#checkSize(event);
     const before = this.#writers.get(id.writer) ?? 0;
     if (id.seq !== before + 1) this.#fail(`${idOf(id)} follows ${before}`);
     const flight = this.flights.get(`${id.writer}#${before}`);

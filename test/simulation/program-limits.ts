@@ -19,9 +19,6 @@ const MIB = 1_048_576;
 /** The longest that a simulated store asks to be left alone. */
 const LONGEST_RETRY_AFTER_MS = 5_000;
 
-/** What may be in a ClickHouse and is refused as a whole is given up after half an hour. */
-const RETRY_AGE_MS = 31 * 60_000;
-
 /** Draws limits: tiny ones, which are met all the time, or those that a user gets. */
 export function drawLimits(dice: Dice, kind: Kind): ProgramLimits {
   const real = dice.chance(0.1);
@@ -61,13 +58,15 @@ export function drawLimits(dice: Dice, kind: Kind): ProgramLimits {
     },
     watched: {
       ...limits,
+      maxBytes: Math.min(bytes, 4 * MIB),
       maxBufferedEntries: room,
       maxBufferedBytes: bytes,
+      retry: { maxAttempts: Infinity, ...retry },
+      entriesPerItem: least,
       growthBytes: kind.name === "latest" ? 100 : 0,
     },
     least: { entries: Math.max(least, maxEntries) },
     slowLetters,
-    drainMs: (batches) =>
-      3 * rest + batches * (writeTimeoutMs + 100) + (kind.name === "rows" ? RETRY_AGE_MS : 0),
+    drainMs: (batches) => 3 * rest + batches * (writeTimeoutMs + 100),
   };
 }

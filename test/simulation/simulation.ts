@@ -161,7 +161,7 @@ class Simulation {
         break;
       case "jump":
         for (const each of this.#live) this.#strike(each, "clock jump");
-        this.#time.wallOffset += script.pick([-3_600_000, 0, 86_400_000]);
+        this.#time.wallOffset += script.pick([-3_600_000, 0, 3_600_000]);
         await this.#time.jump(script.pick([20, 300, 40_000]));
         return;
       case "outage":

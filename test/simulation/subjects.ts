@@ -27,6 +27,8 @@ export interface Subject {
   audit(): readonly string[];
 }
 
+/** What may be in a ClickHouse and is refused as a whole is given up after half an hour. */
+const RETRY_AGE_MS = 31 * 60_000;
 const KIND_NAMES = Object.keys(KINDS) as [keyof typeof KINDS, ...(keyof typeof KINDS)[]];
 
 /** Batchers of one kind before one store. */
@@ -57,7 +59,8 @@ export class BatcherSubject implements Subject {
   }
 
   get drainMs(): number {
-    return this.#limits.drainMs(this.#items);
+    const age = this.#store instanceof ClickHouseStore ? RETRY_AGE_MS : 0;
+    return this.#limits.drainMs(this.#items) + age;
   }
 
   start(name: string, chance: ProgramChance): Program {

@@ -4,7 +4,7 @@ import type { Fact } from "../facts.ts";
 import { type Fate, faultOf } from "../fates.ts";
 import type { Client } from "../world.ts";
 import type { Holder } from "./locks.ts";
-import { planOf, type WritePlan } from "./plan.ts";
+import { type Plan, planOf, type WritePlan } from "./plan.ts";
 import type { LedgerRow, PostgresStore } from "./postgres-store.ts";
 import { SimulatedError, SqlError } from "../simulated-error.ts";
 import type { Undo, Written } from "./tables.ts";
@@ -172,11 +172,13 @@ export class Connection implements PgClient {
       transaction.savepoint = { undo: transaction.undo.length, facts: transaction.facts.length };
       return NOTHING;
     }
-    if (/^(?:RELEASE SAVEPOINT|SET CONSTRAINTS|DELETE FROM "sluice_ledger")/.test(text))
-      return NOTHING;
+    if (text.startsWith('DELETE FROM "sluice_ledger"'))
+      return this.#reap(transaction, text, values);
+    if (/^(?:RELEASE SAVEPOINT|SET CONSTRAINTS)/.test(text)) return NOTHING;
     if (text.includes("jsonb_to_recordset")) {
       const row = this.#store.ledger.get(values[0] ?? "");
-      return { rows: row?.seq === Number(values[1]) ? [...row.rejected] : [] };
+      const isOf = !text.includes("l.seq = $2::bigint") || row?.seq === Number(values[1]);
+      return { rows: isOf ? [...(row?.rejected ?? [])] : [] };
     }
     if (text.startsWith('UPDATE "sluice_ledger" SET rejected')) {
       const [writer = "", notes = "[]"] = values;
@@ -193,13 +195,15 @@ export class Connection implements PgClient {
   async #data(transaction: Transaction, text: string, values: readonly string[]): Promise<Answer> {
     const plan = planOf(text);
     if (plan === undefined) throw new Error(`the model does not understand: ${text}`);
-    const claimed = plan.claims && (await this.#claim(transaction, plan.forward, values));
+    const claimed = plan.claims && (await this.#claim(transaction, plan, values));
     const row: Record<string, unknown> = { claimed: claimed ? "1" : "0" };
     if (plan.writes.length === 0) return { rows: claimed ? [row] : [] };
     for (const [index, write] of plan.writes.entries()) {
+      const name = `w${index}`;
       const written = { changed: [], stale: [], missing: [], facts: [] };
       if (claimed || !write.gated) await this.#write(transaction, write, values, written);
-      const name = `w${index}`;
+      if (plan.claims && !claimed && written.changed.length > 0)
+        this.#store.world.fail(`${name} has written without a claim`);
       row[name] = String(written.changed.length);
       if (write.kind !== "latest") continue;
       row[`${name}_stale`] = written.stale.join(",");
@@ -210,17 +214,33 @@ export class Connection implements PgClient {
 
   async #claim(
     transaction: Transaction,
-    forward: boolean,
+    { forward, clears }: Plan,
     [writer = "", text = ""]: readonly string[],
   ): Promise<boolean> {
-    const { locks, ledger } = this.#store;
+    const { locks, ledger, clock } = this.#store;
     const seq = Number(text);
     await locks.take(transaction, `ledger ${writer}`, transaction.limits.lockMs);
+    if (this.#broken) throw terminated();
     const old = ledger.get(writer);
     if (forward && old !== undefined && old.seq >= seq) return false;
-    this.#set(transaction, writer, { seq, rejected: [] });
+    const rejected = clears ? [] : (old?.rejected ?? []);
+    this.#set(transaction, writer, { seq, rejected, updatedAt: clock.epochMs() });
     transaction.name = writer.includes("#") ? writer : `${writer}#${seq}`;
     return true;
+  }
+
+  /** Rows of writers that have been silent for long. */
+  #reap(transaction: Transaction, text: string, [ms = ""]: readonly string[]): Answer {
+    const { ledger, clock } = this.#store;
+    const condition = "updated_at < now() - $1::double precision * interval '1 millisecond'";
+    if (!text.includes(`WHERE ${condition}\n`)) throw new Error(`not understood: ${text}`);
+    const until = clock.epochMs() - Number(ms);
+    const dead = [...ledger].filter(([, { updatedAt }]) => updatedAt < until);
+    for (const [writer, row] of dead) {
+      ledger.delete(writer);
+      transaction.undo.push(() => ledger.set(writer, row));
+    }
+    return { rows: dead };
   }
 
   #set(transaction: Transaction, writer: string, row: LedgerRow): void {
@@ -249,6 +269,7 @@ export class Connection implements PgClient {
     for (const each of rows) {
       const name = tables.nameOf(plan, each.row);
       if (name !== undefined) await locks.take(transaction, name, transaction.limits.lockMs);
+      if (this.#broken) throw terminated();
       try {
         transaction.undo.push(tables.write(plan, each, written));
       } catch (error) {

@@ -10,6 +10,8 @@ export interface Holder {
 interface Waiting {
   readonly holder: Holder;
   readonly grant: () => void;
+  /** Ends the wait without an answer. */
+  readonly forget: () => void;
 }
 
 /** Locks of rows, first come, first served, with the deadlocks that follow from them. */
@@ -40,13 +42,14 @@ export class Locks {
     await new Promise<void>((resolve, reject) => {
       const queue = this.#queues.get(row) ?? [];
       this.#queues.set(row, queue);
-      const waiting = {
+      const waiting: Waiting = {
         holder,
         grant: () => {
           this.#clock.cancel(timer);
           holder.waitsFor = undefined;
           resolve();
         },
+        forget: () => this.#clock.cancel(timer),
       };
       const timer = this.#clock.schedule(() => {
         queue.splice(queue.indexOf(waiting), 1);
@@ -61,7 +64,7 @@ export class Locks {
   release(holder: Holder): void {
     for (const queue of this.#queues.values()) {
       const index = queue.findIndex((waiting) => waiting.holder === holder);
-      if (index >= 0) queue.splice(index, 1);
+      if (index >= 0) for (const { forget } of queue.splice(index, 1)) forget();
     }
     holder.waitsFor = undefined;
     for (const row of holder.held) {

@@ -31,10 +31,19 @@ export interface Plan {
   readonly claims: boolean;
   /** The claim succeeds only if it moves the writer forward. */
   readonly forward: boolean;
+  /** What was left out of the writer's last batch is forgotten with it. */
+  readonly clears: boolean;
   readonly writes: readonly WritePlan[];
 }
 
 const plans = new Map<string, Plan>();
+
+/** The gate of each kind of write, alone or behind what is true, and nothing with it. */
+const GATES = [
+  /AS u\([^)]*\) WHERE EXISTS \(SELECT FROM claim\)\s+(?:ON CONFLICT|\) AS r ORDER BY)/,
+  /AS u\([^)]*\) WHERE EXISTS \(SELECT FROM claim\)\),\n/,
+  /\n\s+WHERE true AND EXISTS \(SELECT FROM claim\)\s+ORDER BY/,
+];
 
 /** The plan of a statement; undefined if it is no data statement. */
 export function planOf(text: string): Plan | undefined {
@@ -48,8 +57,12 @@ export function planOf(text: string): Plan | undefined {
 
 const isClaim = (text: string): boolean => text.startsWith('INSERT INTO "sluice_ledger" AS l');
 
-function claim(text: string): Pick<Plan, "claims" | "forward"> {
-  return { claims: true, forward: text.includes("WHERE l.seq < excluded.seq") };
+function claim(text: string): Pick<Plan, "claims" | "forward" | "clears"> {
+  return {
+    claims: true,
+    forward: text.includes("WHERE l.seq < excluded.seq\n"),
+    clears: text.includes("SET seq = excluded.seq, rejected = NULL, updated_at = now()\n"),
+  };
 }
 
 function read(text: string): Plan {
@@ -65,12 +78,12 @@ function read(text: string): Plan {
     texts.set(name, [texts.get(name), query].filter(Boolean).join(",\n"));
   }
   const writes = [...texts.values()].map(write);
-  return { ...(claims ? claim(first) : { claims, forward: false }), writes };
+  return { ...(claims ? claim(first) : { claims, forward: false, clears: false }), writes };
 }
 
 function write(text: string): WritePlan {
   const arrays = [...text.matchAll(/\$(\d+)::\w+\[\]/g)];
-  const gated = text.includes("EXISTS (SELECT FROM claim)");
+  const gated = GATES.some((gate) => gate.test(text));
   const first = Number(arrays[0]?.[1]);
   const common = { first, gated, changes: {}, inserts: true, guarded: false, sorted: false };
   const [, inserted, list = ""] = /INSERT INTO "(\w+)"(?: AS t)? \(([^)]*)\)/.exec(text) ?? [];

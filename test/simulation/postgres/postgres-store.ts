@@ -18,6 +18,7 @@ import { Tables } from "./tables.ts";
 export interface LedgerRow {
   readonly seq: number;
   readonly rejected: readonly { readonly index: number; readonly state: string | null }[];
+  readonly updatedAt: number;
 }
 
 /** A PostgreSQL in which time and faults are under control: the sinks' own SQL, its locks and its ledger. */
