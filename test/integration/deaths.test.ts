@@ -95,8 +95,9 @@ describe("SIGKILL and another process after it", () => {
       await query("UPDATE sluice_ledger SET updated_at = now() - interval '6 days'");
 
       const next = { ...task, driver: "postgres", from: said.given.size } as const;
-      const { code } = await runWriter(next, said, TERM);
-      expect(code).toBe(0);
+      const { code, complaints, closed } = await runWriter(next, said, TERM);
+      expect(code, complaints).toBe(0);
+      expect(closed.answers?.stats).toMatchObject({ failed: 0, pending: 0 });
       const second = await targets.compare(said);
       expect(second.wrong).toEqual([]);
       expect(first.lost).toEqual(expect.arrayContaining([...second.lost]));
