@@ -7,7 +7,7 @@ import { SMALL_HEAP_MB } from "./writer-process.ts";
 
 /** What the process is told. */
 export interface FloodTask extends Pick<Targets, "postgres" | "clickhouse" | "api"> {
-  /** Items for each batcher. */
+  /** How often it counts; it adds to the other batchers, and asks, less often. */
   readonly adds: number;
   readonly keys: number;
   /** Entries that those may hold which have no keys, and questions. */

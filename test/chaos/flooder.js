@@ -20,9 +20,11 @@ import { insertRows, upsertSums, writeLatest } from "sluice/postgres";
 
 /** @type {import("./flood.ts").FloodTask} */
 const { postgres, clickhouse, api, adds, keys, room } = JSON.parse(process.argv[2] ?? "{}");
-/** Questions cost more than items: one for so many of these. */
-const ITEMS_PER_QUESTION = 50;
-const ITEMS_PER_TURN = 1_000;
+/** Items and questions cost more than counts: there is one for so many of these. */
+const COUNTS_PER_ITEM = 9;
+const COUNTS_PER_QUESTION = 200;
+const COUNTS_PER_TURN = 5_000;
+const TEXT_LENGTH = 200;
 /** No end of the attempts that may come before the stores are back. */
 const FOREVER_MS = 600_000;
 
@@ -89,14 +91,18 @@ async function ask(/** @type {string} */ question) {
   }
 }
 
+const names = Array.from({ length: keys }, (_, n) => `key ${n}`);
 for (let n = 0; n < adds; n += 1) {
-  const [k, id, v] = [`key ${n % keys}`, `0-${n}`, `text of 0-${n}`];
+  const k = names[n % keys] ?? "";
   usage.tryAdd({ k, n: 1 });
-  newest.tryAdd({ k, v, rev: n });
-  entries.tryAdd({ id, v });
-  visits.tryInsert({ id, v });
-  if (n % ITEMS_PER_QUESTION === 0) void ask(id);
-  if (n % ITEMS_PER_TURN === 0) await turn();
+  if (n % COUNTS_PER_ITEM === 0) {
+    const [id, v] = [String(n), `text of ${n}`.padEnd(TEXT_LENGTH)];
+    newest.tryAdd({ k, v, rev: n });
+    entries.tryAdd({ id, v });
+    visits.tryInsert({ id, v });
+  }
+  if (n % COUNTS_PER_QUESTION === 0) void ask(String(n));
+  if (n % COUNTS_PER_TURN === 0) await turn();
 }
 say(`flooded ${process.memoryUsage().arrayBuffers}`);
 

@@ -1,5 +1,6 @@
 /** How a writing process may end, and what is in the tables then. */
 import { describe, expect, it, onTestFinished } from "vitest";
+import type { CloseReport } from "sluice";
 import { reapLedger } from "sluice/postgres";
 import { flood } from "../chaos/flood.ts";
 import { openTargets } from "../chaos/targets.ts";
@@ -13,7 +14,7 @@ const chdb = openChdb();
 const PATIENCE = { timeout: 120_000 };
 
 const NOTHING = { lost: [], wrong: [] };
-const TERM = { signal: "SIGTERM", after: 900, ms: 0 } as const;
+const TERM = { signal: "SIGTERM", after: 1_500, ms: 0 } as const;
 const LANES = 2;
 const LEDGER_TABLES = 4;
 
@@ -48,7 +49,6 @@ describe("SIGTERM and close()", () => {
       const { code, complaints, closed } = await runWriter(task, said, TERM);
       expect(code, complaints).toBe(0);
       expect(await targets.compare(said)).toEqual(NOTHING);
-      expect(targets.losses()).toBeGreaterThan(0);
       const { answers, ...batchers } = closed;
       const accepted = Object.entries(batchers).map(([table, { stats }]) => [
         table,
@@ -59,11 +59,14 @@ describe("SIGTERM and close()", () => {
         expect({ committed, undelivered }).toEqual({ committed: items, undelivered: [] });
         expect(stats.committed).toBe(stats.accepted);
       }
+      // Answers were lost, and their batches sent again.
+      const total = (of: (report: CloseReport) => number): number =>
+        Object.values(batchers).reduce((n, report) => n + of(report), 0);
+      expect(total(({ stats }) => stats.duplicates)).toBeGreaterThan(0);
       const asked = said.given.size;
       expect(answers?.stats).toMatchObject({ loads: asked, answered: asked, pending: 0 });
       // They had not landed by themselves.
-      const drained = Object.values(batchers).reduce((n, { items }) => n + items, 0);
-      expect(drained).toBeGreaterThan(0);
+      expect(total(({ items }) => items)).toBeGreaterThan(0);
       expect(answers?.answered).toBeGreaterThan(0);
     },
   );
@@ -92,8 +95,9 @@ describe("SIGKILL and another process after it", () => {
       await query("UPDATE sluice_ledger SET updated_at = now() - interval '6 days'");
 
       const next = { ...task, driver: "postgres", from: said.given.size } as const;
-      const { code } = await runWriter(next, said, TERM);
-      expect(code).toBe(0);
+      const { code, complaints, closed } = await runWriter(next, said, TERM);
+      expect(code, complaints).toBe(0);
+      expect(closed.answers?.stats).toMatchObject({ failed: 0, pending: 0 });
       const second = await targets.compare(said);
       expect(second.wrong).toEqual([]);
       expect(first.lost).toEqual(expect.arrayContaining([...second.lost]));
@@ -128,39 +132,34 @@ describe("out of memory", () => {
     async () => {
       const { targets } = await open();
       const { postgres, clickhouse, api, query } = targets;
-      const [adds, keys, room] = [500_000, 1_000, 1_000];
-      const { code, complaints, bufferBytes, closed } = await flood({
-        postgres,
-        clickhouse,
-        api,
-        adds,
-        keys,
-        room,
-      });
+      const [adds, keys, room] = [2_000_000, 1_000, 1_000];
+      const task = { postgres, clickhouse, api, adds, keys, room };
+      const { code, complaints, bufferBytes, closed } = await flood(task);
       expect(code, complaints).toBe(0);
       expect(bufferBytes).toBeLessThan(32 * 1_048_576);
-      // What has a key is absorbed and lands; of the rest lands what there was room for.
-      expect(closed).toMatchObject({
-        usage: { accepted: adds, committed: adds },
-        newest: { accepted: adds, committed: adds },
-        entries: { accepted: adds, committed: room, dropped: adds - room },
-        visits: { accepted: room, committed: room, refused: adds - room },
-        answers: { answered: room, failed: adds / 50 - room },
-        full: adds / 50 - room,
-      });
+      const { usage, newest, entries, visits, answers, full = 0 } = closed ?? {};
+      // What has a key is absorbed, and lands.
+      expect(usage).toMatchObject({ accepted: adds, committed: adds });
+      expect(newest).toMatchObject({ refused: 0, committed: newest?.accepted });
+      expect(newest?.accepted).toBeGreaterThan(adds / 10);
+      // Of the rest lands what there was room for.
+      const items = newest?.accepted ?? 0;
+      expect(entries).toMatchObject({ accepted: items, committed: room, dropped: items - room });
+      expect(visits).toMatchObject({ accepted: room, committed: room, refused: items - room });
+      expect(answers).toMatchObject({ answered: room, failed: full });
+      expect(full).toBeGreaterThan(room);
       expect(await query("SELECT sum(n)::int AS n, count(*)::int AS keys FROM usage")).toEqual([
         { n: adds, keys },
       ]);
-      expect(await query("SELECT min(rev)::int, count(*)::int AS keys FROM newest")).toEqual([
-        { min: adds - keys, keys },
-      ]);
-      const names = Array.from({ length: room }, (_, n) => `0-${n}`).toSorted();
       expect(
-        (await query("SELECT id FROM entries")).map(({ id }) => String(id)).toSorted(),
-      ).toEqual(names);
-      expect(
-        (await chdb.query("SELECT id FROM visits")).map(({ id }) => String(id)).toSorted(),
-      ).toEqual(names);
+        await query(
+          "SELECT count(*)::int AS keys FROM newest WHERE rev > $1 AND v LIKE 'text of ' || rev || ' %'",
+          [adds - 10 * keys],
+        ),
+      ).toEqual([{ keys }]);
+      const landed = await query("SELECT id FROM entries ORDER BY id::int");
+      expect(landed).toHaveLength(room);
+      expect(await chdb.query("SELECT id FROM visits ORDER BY toUInt32(id)")).toEqual(landed);
     },
   );
 });
