@@ -433,8 +433,8 @@ export function mutantsPage(results: readonly Searched[]): string {
   return `# Planted bugs
 
 What the simulation finds is worth as much as what it would find. \`npm run sim:mutants\` plants each of
-these bugs in a copy of the library, one at a time, and lets 10,000 seeds look for it. Real systems had
-all of them. This page is written by \`npm run sim:mutants -- --docs\`.
+these bugs in a copy of the library, one at a time, and lets 10,000 seeds look for it. They are of
+kinds that real systems have had. This page is written by \`npm run sim:mutants -- --docs\`.
 
 | planted bug | what it does to a user | in | seed | what broke first |
 |---|---|---|---|---|
