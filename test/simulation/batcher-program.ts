@@ -4,12 +4,12 @@ import {
   type CloseReport,
   createBatcher,
   type DeadLetter,
-  type FlushStats,
   isSluiceError,
   type SluiceEvent,
   type Stats,
 } from "sluice";
 import { Attempts, idOf } from "./attempts.ts";
+import { Callers } from "./callers.ts";
 import type { ProgramStage } from "./coverage.ts";
 import type { Dice } from "./dice.ts";
 import { type Fact, Facts, isPoison } from "./facts.ts";
@@ -17,6 +17,7 @@ import type { Kind } from "./kinds.ts";
 import { LimitsWatch } from "./limits-watch.ts";
 import type { Program } from "./program.ts";
 import type { ProgramLimits } from "./program-limits.ts";
+import { showEvent } from "./show-event.ts";
 import { SimulatedError } from "./simulated-error.ts";
 import { Tally } from "./tally.ts";
 import type { OwnedClock } from "./virtual-time.ts";
@@ -51,15 +52,8 @@ export class BatcherProgram implements Program, Client {
   readonly #batcher: Batcher<object, unknown>;
   readonly #watch: LimitsWatch;
   readonly #waiters: Waiters;
-  /** Those that have aborted: their callers must be told at once. */
-  readonly #left = new Set<AbortController>();
-  /** Those of callers that wait. */
-  readonly #controllers = new Set<AbortController>();
-  /** Those who do not know yet whether their item was taken. */
-  readonly #callers = new Set<{ readonly facts: readonly Fact[]; readonly waits: boolean }>();
+  readonly #callers: Callers;
   readonly #unknown: { readonly name: string; readonly facts: readonly Fact[] }[] = [];
-  /** The call at the door: what overflow turns away there is its item. */
-  #atDoor = { dropped: 0 };
   #letters = 0;
   /** Dead letters that are being received. */
   #reading = 0;
@@ -106,6 +100,17 @@ export class BatcherProgram implements Program, Client {
       deadLetter: (letter) => this.#receive(letter),
     };
     this.#batcher = createBatcher(options);
+    this.#callers = new Callers({
+      ...parts,
+      batcher: this.#batcher,
+      tally: this.tally,
+      waiters: this.#waiters,
+      isClosing: () => this.isClosing,
+      onTold: () => {
+        this.#touched = true;
+      },
+      fail,
+    });
   }
 
   get stage(): ProgramStage {
@@ -129,62 +134,16 @@ export class BatcherProgram implements Program, Client {
 
   offer(): void {
     this.#touched = true;
-    const { dice } = this.#parts;
-    if (dice.chance(0.05)) {
-      this.#offerBad();
-      return;
-    }
-    const way = dice.weigh({ tryAdd: 6, add: 3, deliver: 3, addMany: 1 });
-    if (way === "tryAdd") this.#tryAdd();
-    else if (way === "addMany") this.#addMany();
-    else this.#addOne(way);
+    this.#callers.offer();
   }
 
   flush(): void {
-    const { dice } = this.#parts;
-    const timeoutMs = dice.pick([undefined, undefined, 0, 50]);
-    const controller = this.#controller();
-    const { held, accepted } = this.#batcher.stats();
-    const settled = (): number => {
-      const now = this.#batcher.stats();
-      return now.accepted - now.held - (accepted - held);
-    };
-    const covers = (items: number): void => {
-      if (items < held || settled() < held)
-        this.#fail(`a flush of ${items} items covered ${settled()} of the ${held} that were held`);
-    };
-    const flush = this.#batcher.flush({ timeoutMs, signal: controller?.signal });
-    this.#follow(
-      "a flush",
-      flush,
-      controller,
-      {
-        fulfilled: ({ items, committed }) => {
-          covers(items);
-          if (committed !== items)
-            this.#fail(`a flush resolved with ${committed} of ${items} items`);
-        },
-        rejected: (error) => {
-          this.#expect(error, controller, ["FLUSH_INCOMPLETE", "FLUSH_TIMEOUT"]);
-          if (!isSluiceError(error) || error.code !== "SLUICE_ERR_FLUSH_INCOMPLETE") return;
-          const { items, committed, deadLettered, dropped, unknown } = error.report as FlushStats;
-          covers(items);
-          if (items !== committed + deadLettered + dropped + unknown || committed === items)
-            this.#fail(`a flush fell short by ${JSON.stringify(error.report)}`);
-        },
-      },
-      timeoutMs,
-    );
+    this.#callers.flush();
   }
 
   abortOne(): boolean {
-    const [controller] = this.#controllers;
-    if (controller === undefined) return false;
-    this.#controllers.delete(controller);
-    this.#left.add(controller);
     this.#touched = true;
-    controller.abort(new Error("the caller has left"));
-    return true;
+    return this.#callers.abortOne();
   }
 
   /** Memory is short: the limits shrink to what is left, and a burst comes on top. */
@@ -206,10 +165,9 @@ export class BatcherProgram implements Program, Client {
     const before = this.#batcher.stats();
     this.#closing = { before, underWay: this.#watch.underWay(before.batches) };
     this.#watch.closing = true;
-    this.#follow(
+    this.#waiters.follow(
       "a close",
       this.#batcher.close({ timeoutMs }),
-      undefined,
       {
         fulfilled: (report) => this.#closed(report),
         rejected: (error) => this.#fail(`close() rejected: ${String(error)}`),
@@ -220,7 +178,7 @@ export class BatcherProgram implements Program, Client {
 
   crash(): void {
     this.alive = false;
-    for (const { facts, waits } of this.#callers) if (waits) this.tally.maybe.add(facts);
+    this.#callers.die();
     this.clock.stop();
     this.#others.stop();
     this.#parts.store.disconnect(this);
@@ -232,10 +190,7 @@ export class BatcherProgram implements Program, Client {
     this.#fired = this.clock.fired;
     this.#watch.check(this.#batcher.stats());
     this.attempts.check();
-    for (const controller of this.#left) {
-      this.#left.delete(controller);
-      this.#fail("a caller that has left waits on");
-    }
+    this.#callers.check();
   }
 
   get drained(): boolean {
@@ -279,183 +234,13 @@ export class BatcherProgram implements Program, Client {
     return wrong;
   }
 
-  #tryAdd(): void {
-    const item = this.#draw();
-    try {
-      const [accepted, dropped] = this.#accepts(() => this.#batcher.tryAdd(item));
-      if (accepted && dropped === 0) this.tally.accepted.add(this.#parts.kind.ofItem(item));
-      if (this.isClosing) this.#fail("a closed batcher has taken an item");
-    } catch (error) {
-      this.#expect(error, undefined, this.isClosing ? ["BATCHER_CLOSED"] : []);
-    }
-  }
-
-  #addOne(way: "add" | "deliver"): void {
-    const item = this.#draw();
-    const { kind } = this.#parts;
-    const facts = kind.ofItem(item);
-    const controller = this.#controller();
-    // Of what is delivered there may be no other word of whether it was taken, nor of equal versions which
-    // came last.
-    const looks = way === "deliver" || kind.name === "latest";
-    const accepted = (): number => (looks ? this.#batcher.stats().accepted : 0);
-    const before = accepted();
-    const [promise, dropped] = this.#accepts(() =>
-      this.#batcher[way](item, { signal: controller?.signal }),
-    );
-    // Taken at once, or else when there is room; of that only the answer tells.
-    const caller = { facts, waits: dropped === 0 && accepted() === before };
-    if (dropped === 0 && !caller.waits) this.tally.accepted.add(facts);
-    // Who has waited was let in at a moment that only the batcher knows.
-    if (caller.waits) this.tally.ordered = false;
-    const take = (): void => {
-      if (caller.waits) this.tally.accepted.add(facts);
-      caller.waits = false;
-    };
-    this.#callers.add(caller);
-    this.#follow<unknown>(`${way} of ${JSON.stringify(facts[0]?.key)}`, promise, controller, {
-      fulfilled: () => {
-        take();
-        if (way === "deliver") this.tally.told.landed.add(facts);
-        if (way === "deliver" && dropped > 0) this.#fail("what was dropped was delivered");
-      },
-      rejected: (error) => {
-        this.#expect(error, controller, ["BATCHER_", "DELIVERY_"]);
-        if (isSluiceError(error) && error.code.startsWith("SLUICE_ERR_DELIVERY_")) {
-          take();
-          // Of a composed item the parts may fare differently.
-          if (dropped === 0 && kind.name !== "compose")
-            this.tally.told[toldAs(error.code)].add(facts);
-        }
-        // It may have been taken before its caller left.
-        if (caller.waits && way === "deliver" && controller?.signal.aborted === true)
-          this.tally.maybe.add(facts);
-      },
-      finally: () => this.#callers.delete(caller),
-    });
-  }
-
-  #addMany(): void {
-    const { kind, dice } = this.#parts;
-    const items = Array.from({ length: 1 + dice.below(6) }, () => this.#draw());
-    let asked = 0;
-    const caller: { facts: readonly Fact[]; waits: boolean } = { facts: [], waits: true };
-    this.tally.ordered = false;
-    this.#callers.add(caller);
-    const noting = function* (program: BatcherProgram): Generator<object> {
-      for (const item of items) {
-        const facts = kind.ofItem(item);
-        asked += 1;
-        caller.facts = facts;
-        const door = { dropped: 0 };
-        program.#atDoor = door;
-        yield item;
-        caller.facts = [];
-        if (door.dropped === 0) program.tally.accepted.add(facts);
-      }
-    };
-    this.#follow("addMany", this.#batcher.addMany(noting(this)), undefined, {
-      fulfilled: () => {
-        if (asked !== items.length)
-          this.#fail(`addMany resolved after ${asked} of ${items.length}`);
-      },
-      rejected: (error) => {
-        this.#expect(error, undefined, ["ADD_INCOMPLETE"]);
-        const { report } = error as { readonly report?: { readonly accepted: number } };
-        const before = Math.max(0, asked - 1);
-        if (report?.accepted !== before)
-          this.#fail(
-            `addMany says that ${report?.accepted} items were accepted, and asked for ${asked}`,
-          );
-      },
-      finally: () => this.#callers.delete(caller),
-    });
-  }
-
-  #offerBad(): void {
-    const { kind, dice, drawKey } = this.#parts;
-    const bad = kind.bad(drawKey(0));
-    const { held, heldBytes, accepted } = this.#batcher.stats();
-    let refused = false;
-    try {
-      if (dice.chance(0.5)) this.#batcher.tryAdd(bad);
-      else {
-        void this.#batcher.add(bad).then(
-          () => this.#fail("a bad item was taken"),
-          () => undefined,
-        );
-        refused = true;
-      }
-    } catch {
-      refused = true;
-    }
-    const after = this.#batcher.stats();
-    if (!refused) this.#fail("a bad item was not refused");
-    if (after.held !== held || after.heldBytes !== heldBytes || after.accepted !== accepted)
-      this.#fail("a bad item has left something behind");
-  }
-
-  #draw(): object {
-    const { kind, drawKey, nextItem, dice } = this.#parts;
-    const n = nextItem();
-    return kind.draw(n, drawKey(n), dice);
-  }
-
-  /** What `call` answers, and how many items were dropped at the door meanwhile. */
-  #accepts<T>(call: () => T): readonly [answer: T, dropped: number] {
-    const door = { dropped: 0 };
-    this.#atDoor = door;
-    const answer = call();
-    return [answer, door.dropped];
-  }
-
-  /** What some callers may give up by. */
-  #controller(): AbortController | undefined {
-    return this.#parts.dice.chance(0.4) ? new AbortController() : undefined;
-  }
-
-  #follow<T>(
-    what: string,
-    promise: Promise<T>,
-    controller: AbortController | undefined,
-    told: {
-      readonly fulfilled: (value: T) => void;
-      readonly rejected: (error: unknown) => void;
-      readonly finally?: () => void;
-    },
-    withinMs?: number,
-  ): void {
-    if (controller !== undefined) this.#controllers.add(controller);
-    const end = (): void => {
-      this.#touched = true;
-      told.finally?.();
-      if (controller !== undefined) this.#controllers.delete(controller);
-      if (controller !== undefined) this.#left.delete(controller);
-    };
-    this.#waiters.follow(
-      what,
-      promise,
-      {
-        fulfilled: (value) => {
-          told.fulfilled(value);
-          end();
-        },
-        rejected: (error) => {
-          told.rejected(error);
-          end();
-        },
-      },
-      withinMs,
-    );
-  }
-
   #observe(event: SluiceEvent): void {
     const { world } = this.#parts;
-    world.note(() => `${this.name}: ${show(event)}`);
+    world.note(() => `${this.name}: ${showEvent(event)}`);
     this.#touched = true;
     if (event.type === "circuit") this.#circuit = event.state === "open" ? "circuit open" : "well";
     if (event.type === "dropped" && event.reason === "drop-newest")
-      this.#atDoor.dropped += event.items;
+      this.#callers.turnedAway(event.items);
     if (event.type === "unknown") {
       const [id, facts] = [idOf(event.id), this.#parts.kind.ofBatch(event.batch)];
       this.#unknown.push({ name: id, facts });
@@ -537,38 +322,9 @@ export class BatcherProgram implements Program, Client {
     }
   }
 
-  /** An error must be the caller's own abort, or one that this call may end with. */
-  #expect(error: unknown, controller: AbortController | undefined, codes: readonly string[]): void {
-    if (controller?.signal.aborted === true && error === controller.signal.reason) return;
-    const code = isSluiceError(error) ? error.code : String(error);
-    if (!codes.some((known) => code.startsWith(`SLUICE_ERR_${known}`)))
-      this.#fail(`unexpected: ${code}`);
-  }
-
   #fail(what: string): void {
     if (this.alive) this.#parts.world.fail(`${this.name}: ${what}`);
   }
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : "");
-
-/** As what a caller of `deliver` was told of an item. */
-function toldAs(code: string): "rejected" | "expired" | "unknown" | "dropped" {
-  if (code === "SLUICE_ERR_DELIVERY_REJECTED") return "rejected";
-  if (code === "SLUICE_ERR_DELIVERY_EXPIRED") return "expired";
-  return code === "SLUICE_ERR_DELIVERY_UNKNOWN" ? "unknown" : "dropped";
-}
-
-function show(event: SluiceEvent): string {
-  const { name: _, type, ...facts } = event;
-  const plain = Object.entries(facts).map(([key, value]) =>
-    key === "id"
-      ? idOf(value as never)
-      : value instanceof Error
-        ? `${key}: ${value.message}`
-        : typeof value === "object"
-          ? ""
-          : `${key}: ${String(value)}`,
-  );
-  return `${type} ${plain.join(", ")}`;
-}

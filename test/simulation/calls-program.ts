@@ -8,6 +8,7 @@ import {
   retryable,
 } from "sluice";
 import { lruCache } from "sluice/lru-cache";
+import { Arrivals } from "./arrivals.ts";
 import type { CallsLimits } from "./calls-limits.ts";
 import type { ProgramStage, StoreStage } from "./coverage.ts";
 import type { Dice } from "./dice.ts";
@@ -73,8 +74,7 @@ export class CallsProgram implements Program {
   #version = 0;
   #allChanged = 0;
   readonly #changed = new Map<string, number>();
-  #begun = 0;
-  #newestEnded = 0;
+  readonly #arrivals = new Arrivals();
   readonly #settled: Record<Ending, number> = { answered: 0, failed: 0, aborted: 0 };
   /** How many calls were made. */
   calls = 0;
@@ -313,7 +313,7 @@ export class CallsProgram implements Program {
     if (requests.some((request, at) => nameOf(request) !== names[at]))
       this.#fail(`a call of ${names.join()} is for ${requests.map(nameOf).join()}`);
     if (signal.aborted) this.#fail("a call was given up before it began");
-    const began = (this.#begun += 1);
+    const began = this.#arrivals.begin();
     this.#open.set(signal, began);
     const end = (): void => void this.#open.delete(signal);
     signal.addEventListener("abort", end);
@@ -324,10 +324,8 @@ export class CallsProgram implements Program {
       if (struck !== undefined) world.hit(struck, stage);
       if (fate === "hang") return await new Promise(() => undefined);
       const late = fate === "zombie" ? context.timeoutMs : 0;
-      const ms = late + fates.latencyMs(fate);
-      if (ms > 0) await new Promise<void>((resolve) => void this.#server.schedule(resolve, ms));
-      if (began < this.#newestEnded) world.hit("out of order", stage);
-      this.#newestEnded = Math.max(this.#newestEnded, began);
+      await this.#server.sleep(late + fates.latencyMs(fate));
+      if (this.#arrivals.isOvertaken(began)) world.hit("out of order", stage);
       const tag = `failed ${typeof group}:${group}/*`;
       if (fate === "fail before commit" || fate === "lose the acknowledgement")
         throw fates.coin() ? retryable(tag) : new TypeError(tag);

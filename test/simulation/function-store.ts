@@ -6,6 +6,7 @@ import {
   type WriteContext,
   type WriteResult,
 } from "sluice";
+import { Arrivals } from "./arrivals.ts";
 import { idOf } from "./attempts.ts";
 import { isPoison } from "./facts.ts";
 import { faultOf } from "./fates.ts";
@@ -20,9 +21,7 @@ export class FunctionStore implements ModelStore {
   readonly #world: World;
   /** Up to which batch each writer has landed, and what was left out of that. Parts have rows of their own. */
   readonly #ledger = new Map<string, { seq: number; result: WriteResult }>();
-  /** When the newest attempt that has ended began: one that began before it and ends later is out of order. */
-  #newestEnded = 0;
-  #begun = 0;
+  readonly #arrivals = new Arrivals();
   readonly #lenience = new Map<string, boolean>();
   /** Whether it refuses what is too large before it looks whether it has it already. */
   readonly #looksFirst: boolean;
@@ -59,15 +58,14 @@ export class FunctionStore implements ModelStore {
     const fate = fates.draw();
     const struck = faultOf(fate);
     if (struck !== undefined) hit(struck, stage);
-    const began = ++this.#begun;
+    const began = this.#arrivals.begin();
     if (fate === "hang") return new Promise(() => undefined);
-    await this.#wait(fates.latencyMs(fate));
+    await this.#clock.sleep(fates.latencyMs(fate));
     if (fate === "zombie") {
       this.#zombie(batch, context);
       return new Promise(() => undefined);
     }
-    if (began < this.#newestEnded) hit("out of order", stage);
-    this.#newestEnded = Math.max(this.#newestEnded, began);
+    if (this.#arrivals.isOvertaken(began)) hit("out of order", stage);
     if (fate === "fail before commit") throw this.#failure(false);
     const result = this.#apply(
       batch,
@@ -82,7 +80,7 @@ export class FunctionStore implements ModelStore {
   /** It is applied after all, when nobody waits for it any more. */
   #zombie(batch: unknown, context: WriteContext<unknown>): void {
     const late = context.timeoutMs + this.#world.fates.latencyMs("zombie");
-    void this.#wait(late).then(() => {
+    void this.#clock.sleep(late).then(() => {
       try {
         this.#apply(batch, context);
       } catch {
@@ -148,10 +146,6 @@ export class FunctionStore implements ModelStore {
     const leavesOut = this.#world.fates.leavesOut();
     this.#lenience.set(name, leavesOut);
     return leavesOut;
-  }
-
-  async #wait(ms: number): Promise<void> {
-    if (ms > 0) await new Promise<void>((resolve) => this.#clock.schedule(resolve, ms));
   }
 }
 

@@ -151,8 +151,8 @@ interface Row {
   readonly k: string | Uint8Array;
   readonly w: number;
 }
-const rowFact = ({ id, k, w }: Row): Fact => ({
-  of: "rows",
+const rowFact = (of: string, { id, k, w }: Row): Fact => ({
+  of,
   key: `${String(k)}#${id}`,
   times: 1,
   sum: w,
@@ -169,8 +169,8 @@ const listKind: Kind<Row, readonly Row[]> = {
   }),
   draw: drawRow,
   bad: (k) => ({ id: 0, k, w: 0.5 }),
-  ofItem: (row) => [rowFact(row)],
-  ofBatch: (batch) => batch.map(rowFact),
+  ofItem: (row) => [rowFact("list", row)],
+  ofBatch: (batch) => batch.map((row) => rowFact("list", row)),
 };
 
 const rowShape = rows(
@@ -183,9 +183,9 @@ const rowsKind: Kind<Row, RowsBatch> = {
   shape: rowShape,
   draw: drawRow,
   bad: (k) => ({ id: 0, k, w: 2 ** 40 }), // by then the other columns are encoded
-  ofItem: (row) => [rowFact(row)],
+  ofItem: (row) => [rowFact("rows", row)],
   ofBatch: (batch) =>
-    Array.from({ length: batch.rows }, (_, at) => rowFact(rowShape.entryAt(batch, at))),
+    Array.from({ length: batch.rows }, (_, at) => rowFact("rows", rowShape.entryAt(batch, at))),
 };
 
 const composedShape = compose({ usage: sumsKind.shape, seen: distinctKind.shape });

@@ -52,8 +52,9 @@ export async function liveAll(
       const child = fork(worker, [], {
         execArgv: ["--enable-source-maps", "--max-semi-space-size=64"],
       });
+      let chunk: Chunk | undefined;
       const feed = (): void => {
-        const chunk = take();
+        chunk = take();
         if (chunk === undefined) child.disconnect();
         else child.send(chunk);
       };
@@ -69,7 +70,10 @@ export async function liveAll(
       child.on("error", reject);
       child.on("exit", (code, signal) => {
         if (code === 0) resolve();
-        else reject(new Error(`a worker ended with ${signal ?? code}`));
+        else {
+          const lived = `seeds ${chunk?.seeds[0]} to ${chunk?.seeds.at(-1)}`;
+          reject(new Error(`a worker ended with ${signal ?? code} in ${lived}`));
+        }
       });
       feed();
     });

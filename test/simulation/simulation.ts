@@ -3,7 +3,7 @@ import { Dice } from "./dice.ts";
 import { drawWeather, Fates } from "./fates.ts";
 import type { Program } from "./program.ts";
 import { BatcherSubject, CallsSubject, type Subject } from "./subjects.ts";
-import { VirtualTime } from "./virtual-time.ts";
+import { MAX_STEPS, VirtualTime } from "./virtual-time.ts";
 import type { World } from "./world.ts";
 
 /** What became of a seed. */
@@ -112,6 +112,7 @@ class Simulation {
     for (let step = 0; step < steps && this.#failures.length === 0; step += 1) await this.#step();
     if (this.#failures.length > 0) return;
     await this.#drain();
+    if (this.#time.steps >= MAX_STEPS) this.#world.fail(`no rest after ${MAX_STEPS} steps`);
     for (const program of this.#programs) {
       for (const wrong of program.audit()) this.#world.fail(`${program.name}: ${wrong}`);
     }

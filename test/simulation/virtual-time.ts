@@ -9,6 +9,9 @@ interface VirtualTimer {
   readonly owner: OwnedClock;
 }
 
+/** No world needs as many; one that does is tried again and again, without end. */
+export const MAX_STEPS = 200_000;
+
 /**
  * The time of a simulated world: many programs on one clock, which moves when it is told to, and runs
  * what falls due one by one, letting promises settle after each.
@@ -21,6 +24,8 @@ export class VirtualTime {
   readonly #timers = new Set<VirtualTimer>();
   /** How much of `now` has been jumped over. */
   #jumped = 0;
+  /** How many callbacks have run. */
+  steps = 0;
   /** Called after each step, when all promises have settled. */
   onStep: () => void = () => undefined;
 
@@ -58,7 +63,7 @@ export class VirtualTime {
   async advance(ms: number, until: () => boolean = () => false): Promise<void> {
     const end = this.now + ms;
     await this.settle();
-    while (!until() && (await this.#runNext(end)));
+    while (!until() && this.steps < MAX_STEPS && (await this.#runNext(end)));
     if (!until()) this.now = Math.max(this.now, end);
   }
 
@@ -88,6 +93,7 @@ export class VirtualTime {
     }
     if (next === undefined) return false;
     this.#timers.delete(next);
+    this.steps += 1;
     this.now = Math.max(this.now, next.at);
     next.owner.timers -= 1;
     next.owner.fired += 1;
@@ -122,6 +128,11 @@ export class OwnedClock implements Clock {
   readonly cancel = (timer: unknown): void => {
     if (timer !== undefined && this.#time.delete(timer as VirtualTimer)) this.timers -= 1;
   };
+
+  /** Waits; 0 is at once. */
+  async sleep(ms: number): Promise<void> {
+    if (ms > 0) await new Promise<void>((resolve) => void this.schedule(resolve, ms));
+  }
 
   /** The program has died: nothing of it ever runs again. */
   stop(): void {

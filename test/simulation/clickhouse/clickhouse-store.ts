@@ -1,5 +1,6 @@
 import type { Sink } from "sluice";
 import { insertRows, type InsertRequest, type ResultRow, type Transport } from "sluice/clickhouse";
+import { Arrivals } from "../arrivals.ts";
 import { isPoison } from "../facts.ts";
 import { type Fate, faultOf } from "../fates.ts";
 import { SimulatedError, SqlError } from "../simulated-error.ts";
@@ -15,8 +16,7 @@ export class ClickHouseStore implements ModelStore {
   /** The tokens that the table remembers, oldest first. */
   readonly #tokens: string[] = [];
   readonly #window: number;
-  #begun = 0;
-  #newestEnded = 0;
+  readonly #arrivals = new Arrivals();
 
   constructor(world: World) {
     this.#world = world;
@@ -76,17 +76,16 @@ export class ClickHouseStore implements ModelStore {
     const fate = this.#fate();
     const struck = faultOf(fate);
     if (struck !== undefined) hit(struck, stage);
-    const began = ++this.#begun;
+    const began = this.#arrivals.begin();
     const sent = Buffer.concat(request.body);
     if (fate === "hang") return unanswered(signal);
     if (fate === "zombie") {
       this.#zombie(request, sent, token);
       return unanswered(signal);
     }
-    await this.#wait(fates.latencyMs(fate));
+    await this.#clock.sleep(fates.latencyMs(fate));
     if (fate === "fail before commit") throw fates.pick([refused(), busy(), lost()]);
-    if (began < this.#newestEnded) hit("out of order", stage);
-    this.#newestEnded = Math.max(this.#newestEnded, began);
+    if (this.#arrivals.isOvertaken(began)) hit("out of order", stage);
     const refusal = this.#refusal(sent);
     if (refusal !== undefined) {
       hit(refusal.code === "469" ? "permanent" : "too large", stage);
@@ -108,7 +107,7 @@ export class ClickHouseStore implements ModelStore {
   /** The server applies it when nobody waits any more, yet within the time that it was given. */
   #zombie(request: InsertRequest, sent: Buffer, token: string): void {
     const most = Number(request.settings["max_execution_time"]) * 1_000;
-    void this.#wait(this.#world.fates.share() * most).then(() => {
+    void this.#clock.sleep(this.#world.fates.share() * most).then(() => {
       if (this.#refusal(sent) === undefined) this.#apply(request, sent, token);
     });
   }
@@ -149,10 +148,6 @@ export class ClickHouseStore implements ModelStore {
       this.#world.fail(`the bytes of an insert are no rows: ${String(error)}`);
       return [];
     }
-  }
-
-  async #wait(ms: number): Promise<void> {
-    if (ms > 0) await new Promise<void>((resolve) => this.#clock.schedule(resolve, ms));
   }
 }
 

@@ -99,7 +99,7 @@ export class Connection implements PgClient {
     const fate = due ? this.#fate : "well";
     if (fate === "fail before commit") {
       this.#strike(fate);
-      await this.#wait(fates.latencyMs("well"));
+      await this.#store.clock.sleep(fates.latencyMs("well"));
       const state = fates.pick(["40001", "57P01", "53300", "57014", undefined]);
       if (state === undefined || commits || this.#trips === 1) {
         this.break();
@@ -112,11 +112,19 @@ export class Connection implements PgClient {
       this.#strike(fate);
       await this.#never();
     }
-    if (fate === "slow") {
-      this.#strike(fate);
-      await this.#wait(fates.latencyMs(fate));
-    }
+    if (fate === "slow") await this.#slow(fate);
     if (this.#broken) await this.#never();
+  }
+
+  /** A statement takes its time, and no more of it than the server lets it have. */
+  async #slow(fate: Fate): Promise<void> {
+    this.#strike(fate);
+    const ms = this.#store.world.fates.latencyMs(fate);
+    const most = this.#transaction?.limits.statementMs ?? ms;
+    await this.#store.clock.sleep(Math.min(ms, most));
+    if (ms <= most || this.#broken) return;
+    if (this.#transaction !== undefined) this.#transaction.failed = true;
+    throw new SqlError("57014", "canceling statement due to statement timeout");
   }
 
   async #commit(): Promise<Answer> {
@@ -130,7 +138,7 @@ export class Connection implements PgClient {
     if (this.#fate === "zombie" || this.#fate === "lose the acknowledgement")
       this.#strike(this.#fate);
     this.#committing = true;
-    await this.#wait(fates.latencyMs(this.#fate));
+    await this.#store.clock.sleep(fates.latencyMs(this.#fate));
     this.#transaction = undefined;
     this.#store.commit(transaction.name, transaction.facts);
     this.#store.locks.release(transaction);
@@ -276,7 +284,8 @@ export class Connection implements PgClient {
         this.#hit("permanent");
         throw error;
       }
-      if (!world.fates.calm && rows.length > 1 && world.fates.pauses()) await this.#wait(1);
+      if (!world.fates.calm && rows.length > 1 && world.fates.pauses())
+        await this.#store.clock.sleep(1);
       if (this.#broken) throw terminated();
     }
     transaction.facts.push(...written.facts);
@@ -311,10 +320,6 @@ export class Connection implements PgClient {
     const stage = this.#client.attempts.of(writer)?.stage;
     const inHalves = this.#transaction?.savepoint !== undefined && stage !== "draining";
     this.#store.world.hit(fault, inHalves ? "half" : stage);
-  }
-
-  async #wait(ms: number): Promise<void> {
-    if (ms > 0) await new Promise<void>((resolve) => this.#store.clock.schedule(resolve, ms));
   }
 
   /** No answer, until somebody gives the connection up. */

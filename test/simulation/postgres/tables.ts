@@ -37,7 +37,7 @@ const TABLES: Readonly<
   },
   events: {
     key: "id",
-    fact: ({ id, k, w }) => ({ of: "rows", key: `${k}#${id}`, times: 1, sum: Number(w) }),
+    fact: ({ id, k, w }) => ({ of: "list", key: `${k}#${id}`, times: 1, sum: Number(w) }),
   },
 };
 
