@@ -585,6 +585,33 @@ describe("a look at the table that takes too long", () => {
     });
     expect(server.inserts).toEqual([]);
   });
+
+  it.each([
+    ["ends when it is given up", true],
+    ["never ends", false],
+  ])("and %s holds up no later attempt, of whichever lane", async (_, heeds) => {
+    const server = new FakeServer();
+    const clock = manualClock();
+    let hangs = 0;
+    const transport: Transport = {
+      command: (sql) => server.command(sql),
+      insert: (request) => server.insert(request),
+      query: (sql, { signal }) => {
+        if (hangs > 0) return server.query(sql);
+        hangs += 1;
+        return new Promise((_resolve, reject) => {
+          if (heeds) signal.addEventListener("abort", () => reject(signal.reason));
+        });
+      },
+    };
+    const sink = insertRows(transport, { table: "events", clock });
+    const late = sink.write(batch(), context());
+    late.catch(() => undefined);
+    await clock.advance(24_000);
+    await expect(late).rejects.toMatchObject({ ambiguous: false });
+    await sink.write(batch(), context({ writer: "another" }));
+    expect(server.inserts).toHaveLength(1);
+  });
 });
 
 describe("an attempt that fails long after the next began", () => {

@@ -148,6 +148,7 @@ class Shared<T> {
   async get(ask: (own: StatementOptions) => Promise<T>, own: StatementOptions): Promise<T> {
     for (;;) {
       if (this.held !== undefined) return this.held;
+      if (this.#asked?.signal.aborted === true) this.#asked = undefined; // it may never answer
       const isMine = this.#asked === undefined;
       const asked = (this.#asked ??= { answer: ask(own), signal: own.signal });
       try {

@@ -119,11 +119,14 @@ export class TableWriter {
   /** Gives up before the attempt does, which would not know that nothing was sent. */
   async #inTime(batch: RowBatch, context: WriteContext<RowBatch>): Promise<TableState> {
     const { states, clock } = this.#parts;
-    const { signal } = context;
+    const giveUp = new AbortController();
+    const signal = AbortSignal.any([context.signal, giveUp.signal]);
     const looking = states.get(batch.columns, { signal });
     const timeoutMs = context.remainingMs() * 0.8;
-    if ((await race(clock, looking, timeoutMs, signal)) === "done") return looking;
-    throw new Error(`no answer within ${Math.round(timeoutMs)} ms`);
+    if ((await race(clock, looking, timeoutMs, context.signal)) === "done") return looking;
+    const late = new Error(`no answer within ${Math.round(timeoutMs)} ms`);
+    giveUp.abort(late); // it is shared, and nobody is to wait for it any more
+    throw late;
   }
 
   #request(
