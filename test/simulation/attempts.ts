@@ -52,6 +52,8 @@ export class Attempts<Batch> {
   readonly #sent = new Map<string, SentBatch>();
   readonly #writers = new Map<string, string>();
   #latest: OpenAttempt | undefined;
+  /** How many there were. */
+  total = 0;
 
   constructor(parts: AttemptsParts<Batch>) {
     this.#parts = parts;
@@ -128,6 +130,7 @@ export class Attempts<Batch> {
     const bytes = shape.encode(batch);
     const sent = this.#sent.get(name) ?? this.#note(name, bytes.slice(), batch, context);
     sent.attempts += 1;
+    this.total += 1;
     if (Buffer.compare(sent.bytes, bytes) !== 0)
       fail(`${name}: attempt ${attempt} has other bytes`);
     if (attempt !== sent.attempts)

@@ -106,6 +106,7 @@ export class BatcherProgram implements Program, Client {
       tally: this.tally,
       waiters: this.#waiters,
       isClosing: () => this.isClosing,
+      isSealed: (items, entries) => this.#watch.hasSealed(items, entries),
       onTold: () => {
         this.#touched = true;
       },
@@ -226,7 +227,9 @@ export class BatcherProgram implements Program, Client {
     this.tally.droppedItems = this.#watch.droppedOldest;
     const wrong = [...this.tally.audit(applied, this.alive ? "closed" : "killed")];
     if (!this.alive) return wrong;
-    const { committed, deadLettered } = this.#batcher.stats();
+    const { committed, deadLettered, attempts } = this.#batcher.stats();
+    if (attempts !== this.attempts.total)
+      wrong.push(`${attempts} attempts are counted, and ${this.attempts.total} were made`);
     if (["list", "rows"].includes(kind.name) && committed !== applied.times - unheard)
       wrong.push(`${committed} items are committed, and ${applied.times - unheard} were applied`);
     if (this.#letters !== deadLettered)

@@ -1,4 +1,4 @@
-import { type Batcher, type FlushStats, isSluiceError } from "sluice";
+import { type Batcher, type FlushStats, isSluiceError, type Receipt } from "sluice";
 import type { Dice } from "./dice.ts";
 import type { Fact } from "./facts.ts";
 import type { Kind } from "./kinds.ts";
@@ -16,6 +16,8 @@ export interface CallersParts {
   readonly tally: Tally;
   readonly waiters: Waiters;
   readonly isClosing: () => boolean;
+  /** Whether a batch of so many items and entries was sealed. */
+  readonly isSealed: (items: number, entries: number) => boolean;
   /** Somebody was told something. */
   readonly onTold: () => void;
   readonly fail: (what: string) => void;
@@ -154,26 +156,37 @@ export class Callers {
       caller.waits = false;
     };
     this.#undecided.add(caller);
-    this.#follow<unknown>(`${way} of ${JSON.stringify(facts[0]?.key)}`, promise, controller, {
-      fulfilled: () => {
-        take();
-        if (way === "deliver") this.#tally.told.landed.add(facts);
-        if (way === "deliver" && dropped > 0) this.#parts.fail("what was dropped was delivered");
-      },
-      rejected: (error) => {
-        this.#expect(error, controller, ["BATCHER_", "DELIVERY_"]);
-        if (isSluiceError(error) && error.code.startsWith("SLUICE_ERR_DELIVERY_")) {
+    this.#follow<Receipt | void>(
+      `${way} of ${JSON.stringify(facts[0]?.key)}`,
+      promise,
+      controller,
+      {
+        fulfilled: (receipt) => {
           take();
-          // Of a composed item the parts may fare differently.
-          if (dropped === 0 && kind.name !== "compose")
-            this.#tally.told[toldAs(error.code)].add(facts);
-        }
-        // It may have been taken before its caller left.
-        if (caller.waits && way === "deliver" && controller?.signal.aborted === true)
-          this.#tally.maybe.add(facts);
+          if (way === "deliver") this.#tally.told.landed.add(facts);
+          if (receipt !== undefined) this.#checkReceipt(receipt);
+          if (way === "deliver" && dropped > 0) this.#parts.fail("what was dropped was delivered");
+        },
+        rejected: (error) => {
+          this.#expect(error, controller, ["BATCHER_", "DELIVERY_"]);
+          if (isSluiceError(error) && error.code.startsWith("SLUICE_ERR_DELIVERY_")) {
+            take();
+            // Of a composed item the parts may fare differently.
+            if (dropped === 0 && kind.name !== "compose")
+              this.#tally.told[toldAs(error.code)].add(facts);
+          }
+          // It may have been taken before its caller left.
+          if (caller.waits && way === "deliver" && controller?.signal.aborted === true)
+            this.#tally.maybe.add(facts);
+        },
+        finally: () => this.#undecided.delete(caller),
       },
-      finally: () => this.#undecided.delete(caller),
-    });
+    );
+  }
+
+  #checkReceipt({ items, entries, attempts }: Receipt): void {
+    if (attempts < 1 || !this.#parts.isSealed(items, entries))
+      this.#parts.fail(`a receipt of ${items} items in ${entries} entries: no batch was like that`);
   }
 
   #addMany(): void {

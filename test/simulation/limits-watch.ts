@@ -41,6 +41,7 @@ type Account = Ending | "dropped";
 export class LimitsWatch {
   readonly flights = new Map<string, Flight>();
   readonly #writers = new Map<string, number>();
+  readonly #sizes = new Set<string>();
   readonly #limits: WatchedLimits;
   readonly #ran: () => number;
   readonly #stats: () => Stats;
@@ -127,6 +128,11 @@ export class LimitsWatch {
       default:
         return;
     }
+  }
+
+  /** Whether a batch of this size was sealed; overflow may have taken from it before. */
+  hasSealed(items: number, entries: number): boolean {
+    return this.droppedOldest > 0 || this.#sizes.has(`${items}/${entries}`);
   }
 
   /** The store has answered: failures are counted anew. */
@@ -269,6 +275,7 @@ export class LimitsWatch {
     }
     this.#writers.set(id.writer, id.seq);
     this.sealed += 1;
+    this.#sizes.add(`${items}/${entries}`);
     this.#sealedEntries += entries;
     this.#note();
     this.#born.splice(0, entries);

@@ -1,5 +1,11 @@
 import type { Sink } from "sluice";
-import { insertRows, type InsertRequest, type ResultRow, type Transport } from "sluice/clickhouse";
+import {
+  type ClickHouseSettings,
+  insertRows,
+  type InsertRequest,
+  type ResultRow,
+  type Transport,
+} from "sluice/clickhouse";
 import { Arrivals } from "../arrivals.ts";
 import { isPoison } from "../facts.ts";
 import { type Fate, faultOf } from "../fates.ts";
@@ -44,7 +50,10 @@ export class ClickHouseStore implements ModelStore {
   async #query(sql: string, signal: AbortSignal, client: Client): Promise<readonly ResultRow[]> {
     const { fates } = this.#world;
     if (!client.alive) return unanswered(signal);
-    if (!fates.calm && (fates.down || fates.pauses()) && fates.coin()) throw refused();
+    if (!fates.calm && (fates.down || fates.pauses()) && fates.coin()) {
+      if (fates.pauses()) return unanswered(signal);
+      throw refused();
+    }
     if (sql.startsWith("DESCRIBE")) return COLUMNS;
     if (sql.startsWith("SELECT version()")) return [{ version: "26.7.1" }];
     if (sql.includes("FROM system.settings")) {
@@ -78,6 +87,7 @@ export class ClickHouseStore implements ModelStore {
     if (struck !== undefined) hit(struck, stage);
     const began = this.#arrivals.begin();
     const sent = Buffer.concat(request.body);
+    this.#checkSettings(settings, this.#read(sent).length);
     if (fate === "hang") return unanswered(signal);
     if (fate === "zombie") {
       this.#zombie(request, sent, token);
@@ -95,6 +105,15 @@ export class ClickHouseStore implements ModelStore {
     if (fate !== "lose the acknowledgement") return;
     fates.lost();
     throw lost();
+  }
+
+  /** One batch is one block under one token, and the answer comes when it is there. */
+  #checkSettings(settings: ClickHouseSettings, rows: number): void {
+    const isOneBlock = ["max_insert_block_size", "min_insert_block_size_rows"].every(
+      (name) => Number(settings[name]) >= rows,
+    );
+    const isPlain = settings["async_insert"] === 0 && settings["insert_deduplicate"] === 1;
+    if (!isOneBlock || !isPlain) this.#world.fail(`an insert has ${JSON.stringify(settings)}`);
   }
 
   /** What is late and outlives a small window is written twice, and no client could know. */
