@@ -262,7 +262,8 @@ export class BatcherProgram implements Program, Client {
 
   /** Those who receive dead letters may take too long, and housekeeping meets the same faults as data. */
   #expectsWarning(error: unknown): boolean {
-    if (error instanceof SimulatedError) return true;
+    const { cause } = (error ?? {}) as { readonly cause?: unknown };
+    if (error instanceof SimulatedError || cause instanceof SimulatedError) return true;
     if (this.#parts.limits.slowLetters && messageOf(error).startsWith("deadLetter took longer"))
       return true;
     const code = isSluiceError(error) ? error.code : "";

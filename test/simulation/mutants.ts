@@ -416,6 +416,13 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (question?.sent === true) question.current = false;",
     replace: "",
   },
+  {
+    name: "a look at the table that hangs is waited for",
+    harm: "one question that a ClickHouse never answers holds up every insert after it",
+    file: "sinks/clickhouse/table-writer.ts",
+    find: "giveUp.abort(late); // it is shared, and nobody is to wait for it any more",
+    replace: "",
+  },
 ];
 
 /** A planted bug, and the first seed that found it. */

@@ -1,6 +1,6 @@
 import type { PgClient } from "sluice/postgres";
 import type { StoreFault } from "../coverage.ts";
-import type { Fact } from "../facts.ts";
+import { type Fact, isPoison } from "../facts.ts";
 import { type Fate, faultOf } from "../fates.ts";
 import type { Client } from "../world.ts";
 import type { Holder } from "./locks.ts";
@@ -20,6 +20,10 @@ interface Transaction extends Holder {
   failed: boolean;
   rejected: number;
   savepoint: { readonly undo: number; readonly facts: number } | undefined;
+  /** Constraints are looked at with each statement, and not at the end. */
+  immediate: boolean;
+  /** A row is there that breaks one. */
+  violates: boolean;
   limits: { readonly statementMs: number; readonly lockMs: number };
 }
 
@@ -69,7 +73,7 @@ export class Connection implements PgClient {
     for (const reject of this.#unanswered.splice(0)) reject(terminated());
   }
 
-  async query({ text, values = [] }: Query): Promise<Answer> {
+  async query({ text, values = [], name }: Query): Promise<Answer> {
     if (this.#broken || !this.#client.alive) throw terminated();
     if (text === "COMMIT") return this.#commit();
     await this.#trip(false);
@@ -83,6 +87,8 @@ export class Connection implements PgClient {
     if (text.startsWith("ROLLBACK TO SAVEPOINT")) return this.#back(transaction);
     if (transaction.failed) throw new SqlError("25P02", "current transaction is aborted");
     try {
+      if (name !== undefined && this.#store.pooled && this.#store.world.fates.coin())
+        throw new SqlError("26000", `prepared statement "${name}" does not exist`);
       return await this.#statement(transaction, text, values as readonly string[]);
     } catch (error) {
       transaction.failed = true;
@@ -110,7 +116,10 @@ export class Connection implements PgClient {
     }
     if (fate === "hang") {
       this.#strike(fate);
-      await this.#never();
+      // A connection that does not come about is given up by the system in the end.
+      if (this.#trips > 1) await this.#never();
+      await this.#store.clock.sleep(1_000);
+      throw terminated();
     }
     if (fate === "slow") await this.#slow(fate);
     if (this.#broken) await this.#never();
@@ -135,6 +144,11 @@ export class Connection implements PgClient {
       return { ...NOTHING, command: "ROLLBACK" } as Answer;
     }
     await this.#trip(true);
+    if (transaction.violates) {
+      this.#hit("permanent");
+      this.#rollback();
+      throw violation();
+    }
     if (this.#fate === "zombie" || this.#fate === "lose the acknowledgement")
       this.#strike(this.#fate);
     this.#committing = true;
@@ -164,6 +178,8 @@ export class Connection implements PgClient {
       failed: false,
       rejected: 0,
       savepoint: undefined,
+      immediate: !this.#store.deferred,
+      violates: false,
       limits: text.includes("SET LOCAL")
         ? { statementMs: limit("statement_timeout"), lockMs: limit("lock_timeout") }
         : NO_LIMITS,
@@ -182,6 +198,7 @@ export class Connection implements PgClient {
     }
     if (text.startsWith('DELETE FROM "sluice_ledger"'))
       return this.#reap(transaction, text, values);
+    if (text === "SET CONSTRAINTS ALL IMMEDIATE") transaction.immediate = true;
     if (/^(?:RELEASE SAVEPOINT|SET CONSTRAINTS)/.test(text)) return NOTHING;
     if (text.includes("jsonb_to_recordset")) {
       const row = this.#store.ledger.get(values[0] ?? "");
@@ -278,12 +295,14 @@ export class Connection implements PgClient {
       const name = tables.nameOf(plan, each.row);
       if (name !== undefined) await locks.take(transaction, name, transaction.limits.lockMs);
       if (this.#broken) throw terminated();
-      try {
-        transaction.undo.push(tables.write(plan, each, written));
-      } catch (error) {
-        this.#hit("permanent");
-        throw error;
+      if (isPoison(String(each.row["k"]))) {
+        if (transaction.immediate) {
+          this.#hit("permanent");
+          throw violation();
+        }
+        transaction.violates = true;
       }
+      transaction.undo.push(tables.write(plan, each, written));
       if (!world.fates.calm && rows.length > 1 && world.fates.pauses())
         await this.#store.clock.sleep(1);
       if (this.#broken) throw terminated();
@@ -329,6 +348,7 @@ export class Connection implements PgClient {
   }
 }
 
+const violation = (): SqlError => new SqlError("23514", "a row violates a check constraint");
 const terminated = (): Error => new SimulatedError("Connection terminated unexpectedly");
 
 const NOTHING: Answer = { rows: [] };

@@ -31,6 +31,12 @@ export class PostgresStore implements ModelStore {
   readonly world: World;
   readonly #kind: string;
   readonly #inserts: boolean;
+  /** Whether constraints are looked at only when a transaction commits, unless it asks. */
+  readonly deferred: boolean;
+  /** Whether a pooler is in between that knows nothing of prepared statements. */
+  readonly pooled: boolean;
+  /** How many connections a program may have. */
+  readonly #most: number;
   readonly #connections = new Map<Client, Set<Connection>>();
 
   constructor(kind: string, world: World) {
@@ -40,6 +46,9 @@ export class PostgresStore implements ModelStore {
     this.locks = new Locks(this.clock);
     this.tables = new Tables((what) => world.fail(what));
     this.#inserts = world.fates.coin();
+    this.deferred = world.fates.coin();
+    this.pooled = world.fates.pauses();
+    this.#most = world.fates.pick([1, 2, 10, 10]);
   }
 
   sink(client: Client): Sink<never> {
@@ -102,17 +111,27 @@ export class PostgresStore implements ModelStore {
 
   #pool(client: Client): PgPool {
     const open = new Set<Connection>();
+    const waiting: (() => void)[] = [];
     this.#connections.set(client, open);
-    return {
-      connect: (callback) => {
-        if (!client.alive) return;
-        const connection = new Connection(this, client, () => open.delete(connection));
-        open.add(connection);
-        void connection.open().then(
-          () => callback?.(undefined, connection),
-          (error: Error) => callback?.(error, undefined),
-        );
-      },
+    const connect = (callback: Parameters<PgPool["connect"]>[0]): void => {
+      if (!client.alive) return;
+      if (open.size >= this.#most) {
+        waiting.push(() => connect(callback));
+        return;
+      }
+      const closed = (): void => {
+        if (open.delete(connection)) waiting.shift()?.();
+      };
+      const connection = new Connection(this, client, closed);
+      open.add(connection);
+      void connection.open().then(
+        () => callback?.(undefined, connection),
+        (error: Error) => {
+          closed();
+          callback?.(error, undefined);
+        },
+      );
     };
+    return { connect };
   }
 }
