@@ -2,6 +2,7 @@ import { type Batcher, type FlushStats, isSluiceError, type Receipt } from "slui
 import type { Dice } from "./dice.ts";
 import type { Fact } from "./facts.ts";
 import type { Kind } from "./kinds.ts";
+import { Leavers } from "./leavers.ts";
 import type { Tally } from "./tally.ts";
 import type { Waiters } from "./waiters.ts";
 
@@ -28,10 +29,7 @@ export class Callers {
   readonly #parts: CallersParts;
   readonly #batcher: Batcher<object, unknown>;
   readonly #tally: Tally;
-  /** Those of callers that wait. */
-  readonly #controllers = new Set<AbortController>();
-  /** Those that have aborted: their callers must be told at once. */
-  readonly #left = new Set<AbortController>();
+  readonly #leavers = new Leavers();
   /** Those who do not know yet whether their item was taken. */
   readonly #undecided = new Set<{ readonly facts: readonly Fact[]; readonly waits: boolean }>();
   /** The call at the door: what overflow turns away there is its item. */
@@ -98,12 +96,7 @@ export class Callers {
 
   /** One that waits gives up. False where none does. */
   abortOne(): boolean {
-    const [controller] = this.#controllers;
-    if (controller === undefined) return false;
-    this.#controllers.delete(controller);
-    this.#left.add(controller);
-    controller.abort(new Error("the caller has left"));
-    return true;
+    return this.#leavers.leaveOne();
   }
 
   /** Overflow has turned away what is at the door. */
@@ -118,8 +111,7 @@ export class Callers {
 
   /** After each step: who has left has been told. */
   check(): void {
-    if (this.#left.size > 0) this.#parts.fail("a caller that has left waits on");
-    this.#left.clear();
+    if (this.#leavers.held() > 0) this.#parts.fail("a caller that has left waits on");
   }
 
   #tryAdd(): void {
@@ -279,12 +271,11 @@ export class Callers {
     },
     withinMs?: number,
   ): void {
-    if (controller !== undefined) this.#controllers.add(controller);
+    if (controller !== undefined) this.#leavers.add(controller);
     const end = (): void => {
       this.#parts.onTold();
       told.finally?.();
-      if (controller !== undefined) this.#controllers.delete(controller);
-      if (controller !== undefined) this.#left.delete(controller);
+      if (controller !== undefined) this.#leavers.delete(controller);
     };
     this.#parts.waiters.follow(
       what,

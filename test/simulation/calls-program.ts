@@ -13,6 +13,7 @@ import type { CallsLimits } from "./calls-limits.ts";
 import type { ProgramStage, StoreStage } from "./coverage.ts";
 import type { Dice } from "./dice.ts";
 import { faultOf } from "./fates.ts";
+import { Leavers } from "./leavers.ts";
 import type { Program } from "./program.ts";
 import type { OwnedClock } from "./virtual-time.ts";
 import { Waiters } from "./waiters.ts";
@@ -60,9 +61,7 @@ export class CallsProgram implements Program {
   readonly #parts: CallsProgramParts;
   readonly #coalescer: Coalescer<Question, string | undefined>;
   readonly #waiters: Waiters;
-  readonly #controllers = new Set<AbortController>();
-  /** Those that have aborted: their callers must be told at once. */
-  readonly #left = new Set<AbortController>();
+  readonly #leavers = new Leavers();
   /** Questions whose call was refused: they are asked again in halves. */
   readonly #refused = new Set<string>();
   /** Questions that no call has asked yet, and those that one has. */
@@ -152,12 +151,7 @@ export class CallsProgram implements Program {
   }
 
   abortOne(): boolean {
-    const [controller] = this.#controllers;
-    if (controller === undefined) return false;
-    this.#controllers.delete(controller);
-    this.#left.add(controller);
-    controller.abort(new Error("the caller has left"));
-    return true;
+    return this.#leavers.leaveOne();
   }
 
   /** Limits cannot shrink here: a burst comes. */
@@ -208,8 +202,7 @@ export class CallsProgram implements Program {
       );
     if (held > maxBufferedEntries)
       this.#fail(`${held} questions are held of ${maxBufferedEntries}`);
-    if (this.#left.size > 0) this.#fail("a caller that has left waits on");
-    this.#left.clear();
+    if (this.#leavers.held() > 0) this.#fail("a caller that has left waits on");
     // Nothing is under way: whatever is due has all slots to itself.
     if (this.#open.size === 0 && maxDelayMs === 0 && waiting === 0 && this.#unasked.size > 0)
       this.#fail(`${[...this.#unasked].join()} wait for a slot, and all are free`);
@@ -245,13 +238,12 @@ export class CallsProgram implements Program {
     const before = this.#coalescer.stats().refused;
     const answer = this.#coalescer.load(question, { signal: controller?.signal });
     const refused = this.#coalescer.stats().refused > before;
-    if (controller !== undefined) this.#controllers.add(controller);
+    if (controller !== undefined) this.#leavers.add(controller);
     if (!refused && !this.#asked.has(name)) this.#unasked.add(name);
     const end = (how: Ending): void => {
       this.#unasked.delete(name);
       if (how !== "aborted") this.#asked.delete(name); // else it may still be on its way
-      if (controller !== undefined) this.#controllers.delete(controller);
-      if (controller !== undefined) this.#left.delete(controller);
+      if (controller !== undefined) this.#leavers.delete(controller);
       if (!refused) this.#settled[how] += 1;
     };
     this.#waiters.follow(
