@@ -22,8 +22,10 @@ const atCommit = (proxy: Proxy, fate: "stall" | "hold"): void => {
 /** Waits until `holds`, for at most half a minute. */
 const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
   const deadline = performance.now() + 30_000;
-  while (!(await holds()) && performance.now() < deadline) await pause(5);
-  expect(await holds()).toBe(true);
+  while (!(await holds())) {
+    if (performance.now() > deadline) expect.fail(`not within half a minute: ${String(holds)}`);
+    await pause(5);
+  }
 };
 
 /** A connection that carries out `sql` and stays in its transaction, for the test at most. */
@@ -204,7 +206,12 @@ describe.each(["pg", "postgres"] as const)("with %s", (connector) => {
     const proxy = await openProxy(url);
     const { batcher, end } = open("slow", proxy.url, 10_000);
     batcher.tryAdd({ k: "a", n: 1 });
-    await until(async () => (await working()) === 1);
+    await until(async () => {
+      const rows = await eye.query(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
+      );
+      return rows.length === 1;
+    });
     proxy.refusing = true;
     const report = await batcher.close({ timeoutMs: 50 });
     expect(report).toMatchObject({ unknown: 1, undelivered: [{ outcome: "unknown", items: 1 }] });
