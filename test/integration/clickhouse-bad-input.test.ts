@@ -35,7 +35,7 @@ import {
 } from "sluice/clickhouse";
 import { openChdb } from "./chdb.ts";
 import { openClickHouseFace } from "./clickhouse-face.ts";
-import { connect, gate } from "./clickhouse-faults.ts";
+import { connectWriter, gate } from "./clickhouse-faults.ts";
 
 const chdb = openChdb();
 
@@ -270,7 +270,7 @@ describe("a row of 100 MB", { timeout: 180_000 }, () => {
     );
     await chdb.query(`SYSTEM STOP MERGES ${table}`);
     const face = await openClickHouseFace(chdb);
-    const client = by === "client" ? connect(face.url) : chdb.session;
+    const client = by === "client" ? connectWriter(face) : chdb.session;
     const batcher = createRowBatcher(client, {
       table,
       columns: COLUMNS_HUGE,
@@ -438,7 +438,7 @@ describe("a table that these rows cannot be written to", () => {
       "CREATE TABLE IF NOT EXISTS narrow (id UInt32) ENGINE = MergeTree ORDER BY id",
     );
     const face = await openClickHouseFace(chdb);
-    for (const client of [chdb.session, connect(face.url)]) {
+    for (const client of [chdb.session, connectWriter(face)]) {
       const letters: unknown[] = [];
       const batcher = createRowBatcher(client, {
         table,

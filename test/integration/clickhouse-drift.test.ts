@@ -30,7 +30,7 @@ import {
 import { manualClock, seededRandom } from "sluice/testing";
 import { type ClickHouseRow, describeServer, openChdb, rowsOf } from "./chdb.ts";
 import { openClickHouseFace } from "./clickhouse-face.ts";
-import { connect } from "./clickhouse-faults.ts";
+import { connect, connectWriter } from "./clickhouse-faults.ts";
 
 const chdb = openChdb();
 const WINDOW = "SETTINGS non_replicated_deduplication_window = 1000";
@@ -101,7 +101,7 @@ describe("a table that does not fit", () => {
       `CREATE TABLE unlike (id UInt32, wide UInt64, loose Int32, tight Nullable(Int32), made UInt8 MATERIALIZED 1, other UInt8 ALIAS id, kind Enum8('a' = 1), extra String, usual String DEFAULT 'x') ENGINE = MergeTree ORDER BY id ${WINDOW}`,
     );
     const face = await openClickHouseFace(chdb);
-    const { batcher, letters } = open(connect(face.url), "unlike", COLUMNS, {
+    const { batcher, letters } = open(connectWriter(face), "unlike", COLUMNS, {
       maxDelayMs: 3_600_000,
     });
     const mismatch = {
@@ -150,7 +150,7 @@ describe("a table that does not fit", () => {
 describe("a table that is not there", () => {
   it.each(["client", "chdb"])("hands its rows back, and takes them once it is (%s)", async (by) => {
     const face = await openClickHouseFace(chdb);
-    const client = by === "client" ? connect(face.url) : chdb.session;
+    const client = by === "client" ? connectWriter(face) : chdb.session;
     const table = `late_${by}`;
     const { batcher, letters } = open(client, table, { id: UInt32 });
     const refused = failure(batcher.deliver({ id: 1 }));
@@ -198,7 +198,7 @@ describe("a look at the table that fails on the way", () => {
       return harms[times];
     };
     const { batcher, events, letters } = open(
-      connect(face.url),
+      connectWriter(face),
       "shy",
       { id: UInt32 },
       { random: () => 0, maxDelayMs: 3_600_000 },
@@ -668,7 +668,7 @@ describe("a table that changes between two batches", { timeout: 600_000 }, () =>
   it("takes them with equal values or refuses them, by names and types", async () => {
     await allow();
     const face = await openClickHouseFace(chdb);
-    const client = connect(face.url);
+    const client = connectWriter(face);
     await fuzz({ run: chdb.query, client, window: WINDOW, subjects: SUBJECTS }, "fuzz_face");
     await face.close();
     const inserts = face.requests.filter(({ query }) => query.startsWith("INSERT"));

@@ -13,7 +13,7 @@ import {
 } from "sluice/clickhouse";
 import { openChdb } from "./chdb.ts";
 import { openClickHouseFace } from "./clickhouse-face.ts";
-import { connect, type Gate, gate, type Loss, lossy } from "./clickhouse-faults.ts";
+import { connectWriter, type Gate, gate, type Loss, lossy } from "./clickhouse-faults.ts";
 
 const chdb = openChdb();
 
@@ -163,7 +163,7 @@ describe("through the official client", () => {
   }, async () => {
     const name = await freshTable();
     const { face, plan } = await faceUnderPlan();
-    const stats = await writeAll(connect(face.url), name, BATCHES);
+    const stats = await writeAll(connectWriter(face), name, BATCHES);
     plan.release();
     await face.close();
 
@@ -213,7 +213,7 @@ describe("through the official client", () => {
     const name = await freshTable({ window: 0 });
     const { face, plan } = await faceUnderPlan();
     const warnings: unknown[] = [];
-    const stats = await writeAll(connect(face.url), name, 60, {
+    const stats = await writeAll(connectWriter(face), name, 60, {
       observe: (event) => {
         if (event.type === "warning") warnings.push(event.error);
       },
@@ -248,7 +248,7 @@ describe("through the official client", () => {
   it("two batches of the same bytes are both there, though both answers are lost", async () => {
     const name = await freshTable();
     const { face, plan } = await faceUnderPlan();
-    const batcher = batcherOf(connect(face.url), name, { lanes: 1 });
+    const batcher = batcherOf(connectWriter(face), name, { lanes: 1 });
     for (let time = 0; time < 2; time += 1) {
       await batcher.insertMany([1, 2, 3].map(row));
       expect(await batcher.flush()).toMatchObject({ committed: 3, attempts: 2 });

@@ -20,6 +20,8 @@ interface FaceRequest {
   readonly query: string;
   readonly queryId: string;
   readonly database: string | undefined;
+  /** In which it runs; without any, the user's rights are not narrowed. */
+  readonly roles: readonly string[];
   readonly settings: Readonly<Record<string, string>>;
   /** What the statement is sent with: rows to insert, decompressed. */
   readonly body: Buffer;
@@ -163,6 +165,7 @@ function read(
     query: query ?? plain.toString("utf8"),
     queryId: url.get("query_id") ?? randomUUID(),
     database: url.get("database") ?? undefined,
+    roles: url.getAll("role"),
     settings: Object.fromEntries([...url].filter(([name]) => !OWN.has(name) && !isParameter(name))),
     body: query === null ? Buffer.alloc(0) : plain,
     encoding,
@@ -182,9 +185,10 @@ async function run(
   request: FaceRequest,
   parameters: readonly (readonly [string, string])[],
 ): Promise<Answer> {
-  const { query, body, settings, database } = request;
+  const { query, body, settings, database, roles } = request;
   const session = new Session(path);
   try {
+    if (roles.length > 0) await session.queryAsync(`SET ROLE ${roles.join(", ")}`);
     const set = [...Object.entries(settings), ...parameters];
     const values = set.map(([name, value]) => `${name} = ${quoted(value)}`);
     if (values.length > 0) await session.queryAsync(`SET ${values.join(", ")}`);

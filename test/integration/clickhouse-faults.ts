@@ -2,6 +2,8 @@
 import { createClient } from "@clickhouse/client";
 import { afterAll } from "vitest";
 import type { InsertRequest, Transport } from "sluice/clickhouse";
+import { WRITER } from "./chdb.ts";
+import type { ClickHouseFace } from "./clickhouse-face.ts";
 
 const clients: ReturnType<typeof createClient>[] = [];
 afterAll(() => Promise.all(clients.map((client) => client.close())));
@@ -15,6 +17,12 @@ export function connect(
   clients.push(client);
   return client;
 }
+
+/** A client that may do what docs/guides/clickhouse.md names, and nothing else. */
+export const connectWriter = (
+  { url }: ClickHouseFace,
+  options: Parameters<typeof createClient>[0] = {},
+): ReturnType<typeof createClient> => connect(url, { role: WRITER, ...options });
 
 /** What becomes of an insert: it never gets there, or its answer does not come back. */
 export type Loss = "before" | "after" | undefined;

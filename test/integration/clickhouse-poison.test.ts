@@ -14,7 +14,7 @@ import {
 import { manualClock } from "sluice/testing";
 import { openChdb } from "./chdb.ts";
 import { type ClickHouseFace, openClickHouseFace } from "./clickhouse-face.ts";
-import { connect, gate } from "./clickhouse-faults.ts";
+import { connectWriter, gate } from "./clickhouse-faults.ts";
 
 const chdb = openChdb();
 
@@ -65,7 +65,7 @@ const open = async (table: string, options: Partial<RowBatcherOptions<typeof COL
   face = opened;
   const letters: DeadLetter<Row>[] = [];
   const events: SluiceEvent[] = [];
-  const batcher = createRowBatcher(connect(opened.url), {
+  const batcher = createRowBatcher(connectWriter(opened), {
     table,
     columns: COLUMNS,
     retry: { baseDelayMs: 1, maxDelayMs: 5, circuitAfter: 100_000 },

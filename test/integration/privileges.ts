@@ -1,7 +1,14 @@
-/** The least privileges, as docs/guides/postgres.md names them, for the roles that tests write as. */
+/** The least privileges, as the guides name them, for the roles that tests write as. */
 import { readFileSync } from "node:fs";
 
-const guide = readFileSync(new URL("../../docs/guides/postgres.md", import.meta.url), "utf8");
+const guideOf = (store: string): string =>
+  readFileSync(new URL(`../../docs/guides/${store}.md`, import.meta.url), "utf8");
+const guide = guideOf("postgres");
+
+/** A privilege that the guide to ClickHouse names, on what, and who needs it. */
+export const clickhouseGrants = [
+  ...guideOf("clickhouse").matchAll(/^GRANT ([A-Z, ]+) ON ([\w.*]+) TO writer; +-- ([^:\n]+)/gm),
+].map(([, privileges = "", on = "", who = ""]) => ({ privileges, on, who }));
 
 /** Who needs privileges, as the guide says it behind a GRANT, up to a semicolon. */
 export type Needs =
@@ -15,7 +22,7 @@ export type Needs =
   | "every sink"
   | "reaping";
 
-/** The privileges on a table that the guide names. */
+/** The privileges on a table of PostgreSQL that the guide names. */
 export function privilegesFor(needs: Needs): readonly string[] {
   for (const [, privileges = "", who] of guide.matchAll(
     /^GRANT ([A-Z, ]+) ON \w+ TO writer; +-- ([^;\n]+)/gm,

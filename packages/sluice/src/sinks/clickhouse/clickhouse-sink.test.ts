@@ -31,7 +31,6 @@ class FakeServer implements Transport {
   ];
   table: ResultRow | undefined = WINDOWED;
   settings: readonly string[] = PINNED;
-  others: (sql: string) => readonly ResultRow[] = () => [];
   fate: (n: number) => Error | Promise<never> | undefined = () => undefined;
 
   async query(sql: string): Promise<readonly ResultRow[]> {
@@ -43,7 +42,7 @@ class FakeServer implements Transport {
     if (sql.startsWith("SELECT version()")) return [{ version: "26.7.1" }];
     if (sql.includes("FROM system.settings")) return this.settings.map((name) => ({ name }));
     if (sql.includes("name = 'events'")) return this.table === undefined ? [] : [this.table];
-    return this.others(sql);
+    return [];
   }
   async command(sql: string): Promise<void> {
     this.statements.push(sql);
@@ -248,7 +247,6 @@ describe("the look at the table", () => {
     const missing = sinkOf(server).write(batch(), context());
     await expect(missing).rejects.toMatchObject({ disposition: "rejected", whole: true });
     await expect(missing).rejects.toThrow(/does not exist; createTable: true would create it/);
-    server.others = (sql) => (sql.includes("merge_tree_settings") ? [{ name: "known" }] : []);
     server.command = async (sql) => {
       server.statements.push(sql);
       server.columns = COLUMNS.map((column) => ({ ...column, default_type: "" }));
@@ -573,7 +571,6 @@ describe("a look at the table that takes too long", () => {
   it("ends before the attempt: nothing was sent, and that is known", async () => {
     const server = new FakeServer();
     const clock = manualClock();
-    server.others = () => [];
     server.query = () => new Promise(() => undefined);
     const written = sinkOf(server, { clock }).write(batch(), context());
     written.catch(() => undefined);

@@ -46,7 +46,7 @@ export async function probeTable(
   options: StatementOptions,
 ): Promise<Guarantee> {
   const versions = await transport.query("SELECT version() AS version", options);
-  const settings = await namesIn(transport, "system.settings", PINNED, options);
+  const settings = await settingsOf(transport, PINNED, options);
   const row = await tableRow(transport, table, options);
   const engine = row === undefined ? undefined : String(row["engine"]);
   const common = {
@@ -62,8 +62,8 @@ export async function probeTable(
   };
   const window = await windowOf(transport, row, options);
   const none = { windowBlocks: 0, windowMs: 0, maxRetryAgeMs: MAX_RETRY_AGE_MS, openViews: [] };
-  if (!settings.has("insert_deduplication_token")) {
-    const reason = `ClickHouse ${common.version} has no insert_deduplication_token; 22.2 and later have`;
+  if (!settings.has(TOKEN)) {
+    const reason = `ClickHouse ${common.version} has no ${TOKEN}; 22.2 and later have`;
     return { ...common, ...none, deduplication: "none", reason };
   }
   if (window.blocks === 0) {
@@ -94,13 +94,22 @@ function isAtomic(row: ResultRow | undefined, settings: ReadonlySet<string>): bo
 export const hasViewTokens = (settings: ReadonlySet<string>): boolean =>
   settings.has("update_insert_deduplication_token_in_dependent_materialized_views");
 
-async function namesIn(
+const TOKEN = "insert_deduplication_token";
+
+/** Whether the server knows tokens: 22.2 and later do. They know windows too. */
+export const hasTokens = async (
   transport: Transport,
-  from: string,
+  options: StatementOptions,
+): Promise<boolean> => (await settingsOf(transport, [TOKEN], options)).has(TOKEN);
+
+/** Which of these settings the server knows; every user may ask. */
+async function settingsOf(
+  transport: Transport,
   names: readonly string[],
   options: StatementOptions,
 ): Promise<ReadonlySet<string>> {
   const list = names.map(stringLiteral).join(", ");
-  const rows = await transport.query(`SELECT name FROM ${from} WHERE name IN (${list})`, options);
+  const sql = `SELECT name FROM system.settings WHERE name IN (${list})`;
+  const rows = await transport.query(sql, options);
   return new Set(rows.map((row) => String(row["name"])));
 }

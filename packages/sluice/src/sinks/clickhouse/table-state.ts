@@ -15,7 +15,7 @@ import {
   missingTable,
   notCreated,
 } from "./schema-check.ts";
-import { type Guarantee, probeTable } from "./table-probe.ts";
+import { type Guarantee, hasTokens, probeTable } from "./table-probe.ts";
 import type { InsertRequest, StatementOptions, Transport } from "./transport.ts";
 
 /** A table that was looked at and found right for the rows. */
@@ -107,11 +107,7 @@ export class TableStates {
     options: StatementOptions,
   ): Promise<void> {
     const { transport, table } = this.#options;
-    const known = await transport.query(
-      "SELECT name FROM system.merge_tree_settings WHERE name = 'non_replicated_deduplication_window'",
-      options,
-    );
-    const sql = createTableSql(table, columns, createTable, known.length > 0);
+    const sql = createTableSql(table, columns, createTable, await hasTokens(transport, options));
     try {
       await transport.command(sql, options);
     } catch (error) {

@@ -228,7 +228,7 @@ export class TableWriter {
     if (openViews.length === 0) return undefined;
     const tables = openViews.map(quote).join(", ");
     return weak(
-      `a batch that is sent again does not count exactly once in ${tables}, which materialized views fill; remedy: give them a deduplication window too, on ClickHouse 24.1 or later`,
+      `a batch that is sent again does not count exactly once in ${tables}, which materialized views fill; remedy: give them a deduplication window too, on ClickHouse 24.1 or later, and let this user see them (SHOW TABLES)`,
     );
   }
 
