@@ -7,14 +7,14 @@ import { readFileSync } from "node:fs";
  */
 const limits = {
   ".": "26 kB",
-  "./postgres": "14.5 kB",
+  "./postgres": "15 kB",
   "./client-stats": "25 kB",
-  "./clickhouse": "33 kB",
+  "./clickhouse": "35 kB",
   "./pubsub": "18 kB",
   "./agent-metadata": "28.5 kB",
   "./http": "23 kB",
   "./lru-cache": "7.5 kB",
-  "./statsig": "33 kB",
+  "./statsig": "33.5 kB",
   "./testing": "3.5 kB",
 };
 

@@ -138,6 +138,38 @@ describe.each(["pg", "postgres"])("with %s", (connector) => {
     }
   });
 
+  it("one that is missing is waited for: nothing is dead-lettered, and all lands once it is there", async () => {
+    const outlast = async <Item, Batch>(
+      table: string,
+      shape: Shape<Item, Batch>,
+      sink: PostgresSink<Batch>,
+      item: Item,
+    ): Promise<void> => {
+      const states: unknown[] = [];
+      const batcher = createBatcher({
+        shape,
+        sink,
+        maxDelayMs: 0,
+        retry: { baseDelayMs: 1, maxDelayMs: 1 },
+        observe: (event) => {
+          if (event.type === "retried") states.push(sqlstateOf((event.error as Error).cause));
+        },
+      });
+      await without("INSERT", table, async () => {
+        batcher.tryAdd(item);
+        while (states.length < 7) await new Promise((resolve) => setTimeout(resolve, 5));
+      });
+      const { stats } = await batcher.close();
+      expect(stats).toMatchObject({ committed: 1, deadLettered: 0, unknown: 0 });
+      expect(new Set(states)).toEqual(new Set([DENIED]));
+      expect(await db.query(`SELECT k FROM "${table}" WHERE k = 'late'`)).toEqual([{ k: "late" }]);
+    };
+    const counters = upsertSums(db.driver, { table: "usage" });
+    await outlast("usage", sums({ key: ["k"], sum: ["n"] }), counters, { k: "late", n: 1 });
+    const values = settings(db.driver, "insert");
+    await outlast("insert", newest, values, { k: "late", v: "x", at: 1 });
+  });
+
   it("without what reaping needs, data lands all the same, and a warning says so", async () => {
     expect(privilegesFor("reaping")).toEqual(["DELETE"]);
     const [, , write] = WRITERS[0] ?? expect.fail("nobody writes");

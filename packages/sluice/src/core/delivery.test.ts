@@ -583,6 +583,29 @@ describe("deadLetter", () => {
     expect(letters).toBe(50);
   });
 
+  it("that hangs holds a batch that is halved for one writeTimeoutMs in all", async () => {
+    let letters = 0;
+    const { batcher, clock } = answering(
+      (_, batch) => {
+        if (batch.some((text) => text.startsWith("bad"))) throw rejected("bad");
+      },
+      {
+        writeTimeoutMs: 100,
+        deliveryTimeoutMs: 250,
+        deadLetter: () => {
+          letters += 1;
+          return new Promise(() => undefined);
+        },
+      },
+    );
+    for (const text of ["bad 1", "a", "bad 2", "b", "bad 3", "c", "bad 4", "d"])
+      batcher.tryAdd(text);
+    const flushed = follow(batcher.flush());
+    await clock.advance(100);
+    expect(flushed.error).toMatchObject({ report: { committed: 4, deadLettered: 4 } });
+    expect(letters).toBe(4);
+  });
+
   it("that is missing or fails loses no entry: the event carries it", async () => {
     const { batcher, events } = answering(() => {
       throw rejected("poison");

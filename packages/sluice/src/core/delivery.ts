@@ -55,6 +55,12 @@ interface Part<Batch> {
   readonly from: number;
   readonly attempts: number;
   readonly flight: Flight<Batch>;
+  readonly letters: Letters;
+}
+
+/** What all parts of a flight share: until when their lane waits for `deadLetter`, from its first letter on. */
+interface Letters {
+  waitUntil?: number;
 }
 
 type Verdict =
@@ -109,6 +115,7 @@ export class Delivery<Batch, Entry> {
   ): Promise<void> {
     const { batch, id } = flight;
     const { shape, emit } = this.#parts;
+    const letters: Letters = {};
 
     // Answers with the cause when the piece is to be halved. Never after an attempt that may have been
     // applied: its halves have ids of their own, and would land beside what landed then.
@@ -121,7 +128,7 @@ export class Delivery<Batch, Entry> {
       if (verdict.kind === "rejected" && !verdict.ambiguous && !verdict.whole && size.entries > 1) {
         return { cause: verdict.error, attempts };
       }
-      const part = { batch: piece, size, id: as, from, attempts, flight };
+      const part = { batch: piece, size, id: as, from, attempts, flight, letters };
       const shortfalls =
         verdict.kind === "applied"
           ? await this.#applied(part, verdict.result)
@@ -262,7 +269,7 @@ export class Delivery<Batch, Entry> {
 
   /** Hands entries to `deadLetter`, one by one. A handler that fails or hangs costs a warning. */
   async #bury(
-    { batch, id, attempts, from, flight }: Part<Batch>,
+    { batch, id, attempts, from, flight, letters }: Part<Batch>,
     outcome: "rejected" | "expired",
     entries: readonly RejectedEntry[],
   ): Promise<readonly Shortfall<Batch>[]> {
@@ -276,12 +283,14 @@ export class Delivery<Batch, Entry> {
       return { outcome, from: from + index, size, error: failure(outcome, id, attempts, cause) };
     });
     if (deadLetter === undefined || entries.length === 0) return shortfalls;
-    const letters = entries.map(({ index, cause }) => (): unknown => {
+    const handed = entries.map(({ index, cause }) => (): unknown => {
       const [entry, items] = [shape.entryAt(batch, index), shape.itemsAt(batch, index)];
       return deadLetter({ entry, items, outcome, cause, attempts, id });
     });
     const warn = (error: unknown): void => emit({ type: "warning", error });
-    await inTurn(clock, letters, settings().writeTimeoutMs, flight.abort, warn);
+    const { writeTimeoutMs } = settings();
+    letters.waitUntil ??= clock.now() + writeTimeoutMs;
+    await inTurn(clock, handed, letters.waitUntil, writeTimeoutMs, flight.abort, warn);
     return shortfalls;
   }
 }

@@ -95,7 +95,11 @@ export interface BatcherOptions<Item, Batch, Entry = unknown> extends Limits {
    * where the shape has groups. Default 1.
    */
   readonly lanes?: number | undefined;
-  /** Receives each entry that will never land. Awaited for writeTimeoutMs per batch, no longer. */
+  /**
+   * Receives each entry that will never land. A batch waits for writeTimeoutMs in all, no longer. What a
+   * slower handler has not been given then follows in turn: nothing waits for it, `close()` neither, and no
+   * limit counts it.
+   */
   readonly deadLetter?: ((letter: DeadLetter<Entry>) => unknown) | undefined;
   readonly observe?: Observe | undefined;
   /** Default: real time. */

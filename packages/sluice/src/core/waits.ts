@@ -89,18 +89,18 @@ export async function within<T>(
 }
 
 /**
- * Does `works` one after another, and waits for them for `timeoutMs` in all. What is left then goes on
- * by itself, still in turn, and each may take as long; on `abort` all are begun at once. Failures go to
- * `failed`.
+ * Does `works` one after another, and waits for them until the time `until` on the clock. What is left
+ * then goes on by itself, still in turn, and each may take `timeoutMs`; on `abort` all are begun at once.
+ * Failures go to `failed`.
  */
 export async function inTurn(
   clock: Clock,
   works: readonly (() => unknown)[],
+  until: number,
   timeoutMs: number,
   abort: Abort,
   failed: (error: unknown) => void,
 ): Promise<void> {
-  const until = clock.now() + timeoutMs;
   let done = 0;
   for (const work of works) {
     if (clock.now() >= until) break;

@@ -180,6 +180,66 @@ describe("request", () => {
     expect(asked).toBe(1);
   });
 
+  describe("of a POST that is under way", () => {
+    /** Sends one to a server that never answers, and waits until it is there. */
+    const send = async (options: Partial<JsonClientOptions>, idempotent?: boolean) => {
+      let came = (): void => undefined;
+      const arrived = new Promise<void>((resolve) => (came = resolve));
+      const client = await serve((request) => void request.resume().on("end", came), options);
+      const request = idempotent === undefined ? { path: "/x" } : { path: "/x", idempotent };
+      const failure = client.request({ ...request, body: 1 }).catch((error: unknown) => error);
+      await arrived;
+      return { client, failure };
+    };
+
+    it("is unknown when all its time is over, and not safe to repeat", async () => {
+      const clock = manualClock();
+      const times = { callTimeoutMs: 30_000, deliveryTimeoutMs: 30_000 };
+      const { failure } = await send({ clock, ...times });
+      await clock.advance(30_000);
+      expect(await failure).toMatchObject({
+        code: "SLUICE_ERR_SINK_UNKNOWN",
+        disposition: "unknown",
+        message: expect.stringContaining("a POST that may have been carried out"),
+        cause: { code: "SLUICE_ERR_CALL_UNANSWERED" },
+      });
+    });
+
+    it("is unknown when its attempts are used up", async () => {
+      const clock = manualClock();
+      const { failure } = await send({ clock, callTimeoutMs: 5_000, retry: { maxAttempts: 1 } });
+      await clock.advance(5_000);
+      expect(await failure).toMatchObject({ code: "SLUICE_ERR_SINK_UNKNOWN" });
+    });
+
+    it("is unknown when the client's time to close is over", async () => {
+      const clock = manualClock();
+      const { client, failure } = await send({ clock });
+      const closed = client.close({ timeoutMs: 1_000 });
+      await clock.advance(1_000);
+      await closed;
+      expect(await failure).toMatchObject({
+        code: "SLUICE_ERR_SINK_UNKNOWN",
+        cause: { code: "SLUICE_ERR_BATCHER_CLOSED" },
+      });
+    });
+
+    it("is unanswered where it may be repeated", async () => {
+      const clock = manualClock();
+      const once = { callTimeoutMs: 5_000, retry: { maxAttempts: 1 } };
+      const { failure } = await send({ clock, ...once }, true);
+      await clock.advance(5_000);
+      expect(await failure).toMatchObject({ code: "SLUICE_ERR_CALL_UNANSWERED" });
+    });
+  });
+
+  it("is unanswered, and not unknown, where a POST was turned away each time", async () => {
+    const client = await serve(statuses(429).listener, { retry: { maxAttempts: 2 } });
+    await expect(client.request({ path: "/x", body: 1 })).rejects.toMatchObject({
+      code: "SLUICE_ERR_CALL_UNANSWERED",
+    });
+  });
+
   it("tells observers neither headers nor bodies nor queries", async () => {
     const events: SluiceEvent[] = [];
     const client = await serve(statuses(400).listener, { observe: (event) => events.push(event) });

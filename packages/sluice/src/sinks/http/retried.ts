@@ -44,6 +44,15 @@ interface Sent {
 /** Methods that may be repeated (RFC 9110 §9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 
+const mayRepeat = ({ method = "POST", idempotent }: JsonRequest): boolean =>
+  idempotent ?? IDEMPOTENT.has(method.toUpperCase());
+
+/** What a request ends with that has had no answer of its own. */
+const OPEN: ReadonlySet<string> = new Set([
+  "SLUICE_ERR_CALL_UNANSWERED",
+  "SLUICE_ERR_BATCHER_CLOSED",
+]);
+
 /** There is one loop that tries again, the engine's: a request is a call with one question. */
 export function retried(
   attempt: (request: JsonRequest, options: WaitOptions) => Promise<unknown>,
@@ -59,16 +68,15 @@ export function retried(
     key: ({ id }) => id,
     resolve: async (_id, _keys, { requests: [one], signal }) => {
       const { request } = one;
-      const { method = "POST", idempotent = IDEMPOTENT.has(method.toUpperCase()) } = request;
-      if (one.ambiguous && !idempotent)
-        throw notAgain(request, "it had no answer in callTimeoutMs");
+      const once = !mayRepeat(request);
+      if (one.ambiguous && once) throw notAgain(request, "it had no answer in callTimeoutMs");
       one.ambiguous = true; // until the contrary is known
       try {
         return [await attempt(request, { signal })];
       } catch (error) {
         one.ambiguous = !isSluiceError(error) || error.ambiguous;
         const again = isSluiceError(error) && error.disposition === "retryable";
-        throw again && one.ambiguous && !idempotent
+        throw again && one.ambiguous && once
           ? notAgain(request, messageOf(error), error.cause)
           : error;
       }
@@ -78,8 +86,16 @@ export function retried(
   return {
     request: async <Answer>(request: JsonRequest, waitOptions?: WaitOptions) => {
       sent += 1;
-      const answer = await requests.load({ id: sent, request, ambiguous: false }, waitOptions);
-      return answer as Answer;
+      const one: Sent = { id: sent, request, ambiguous: false };
+      try {
+        return (await requests.load(one, waitOptions)) as Answer;
+      } catch (error) {
+        // Time ran out, or the client closed, while it was under way.
+        const open = isSluiceError(error) && OPEN.has(error.code);
+        throw open && one.ambiguous && !mayRepeat(request)
+          ? notAgain(request, messageOf(error), error)
+          : error;
+      }
     },
     close: (closeOptions) => requests.close(closeOptions),
   };

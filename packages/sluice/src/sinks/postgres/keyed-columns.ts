@@ -89,6 +89,25 @@ export function unnestSql(columns: readonly Column[], first: number, place?: str
   return `unnest(${arrays.join(", ")})${numbered} AS u(${names.join(", ")})`;
 }
 
+/** Types whose values are the texts that are given. */
+const TEXTS: ReadonlySet<string> = new Set(["text", "varchar"]);
+
+/** Whether a batch, which is in the order of its keys' bytes, is in `lockOrder`. */
+export const isInLockOrder = (key: readonly Column[]): boolean =>
+  key.every(({ type }) => TEXTS.has(type));
+
+/** Types of which equal values are written as one text. */
+const ONE_SPELLING: ReadonlySet<string> = new Set([...TEXTS, "uuid"]);
+
+/**
+ * The order in which every writer locks the rows of `of`: that of bytes, as everywhere, or that of the type
+ * where equal values may be written as two texts, as with citext.
+ */
+export const lockOrder = (key: readonly Column[], of: string): string =>
+  key
+    .map(({ alias, type }) => `${of}.${alias}${ONE_SPELLING.has(type) ? '::text COLLATE "C"' : ""}`)
+    .join(", ");
+
 /** The values of a batch, an array literal per column: keys, sums, times. */
 export function keyedValues({ fields, entries }: KeyedBatch): readonly string[] {
   return [

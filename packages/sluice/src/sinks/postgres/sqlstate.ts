@@ -14,12 +14,21 @@ const DATA_CLASSES = ["22", "23", "44", "P0"];
 /** Single states of other classes: a key too long for its index, a row twice in one upsert. */
 const DATA_STATES = ["54000", "21000"];
 
+/**
+ * The functions of the server that say 54000 of the server itself: no transaction ids are left before
+ * VACUUM (varsup.c, multixact.c), the queue of notifications is full (async.c).
+ */
+const SERVER_ROUTINES = /^(?:GetNewTransactionId|GetNewMultiXactId|PreCommit_Notify)$/;
+
 /** The SQLSTATE of a driver's error; `undefined` where there is none. */
 export function sqlstateOf(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
   const { code } = error;
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
+
+const routineOf = (error: unknown): string =>
+  String((error as { readonly routine?: unknown }).routine ?? "");
 
 /**
  * Classifies a driver's error. Whatever is not about the data is retryable: a lost connection, a
@@ -30,5 +39,5 @@ export function classifySqlstate(error: unknown): FailureClass {
   const state = sqlstateOf(error);
   if (state === undefined) return "retryable";
   const data = DATA_CLASSES.includes(state.slice(0, 2)) || DATA_STATES.includes(state);
-  return data ? "rejected" : "retryable";
+  return data && !SERVER_ROUTINES.test(routineOf(error)) ? "rejected" : "retryable";
 }

@@ -2,7 +2,14 @@ import { refuseUnknown } from "../../core/validate.ts";
 import type { KeyedBatch } from "../../shapes/keyed-batch.ts";
 import type { PostgresDriver } from "./driver.ts";
 import { identifier, tableName } from "./identifiers.ts";
-import { type ColumnOptions, keyedColumns, keyedValues, unnestSql } from "./keyed-columns.ts";
+import {
+  type ColumnOptions,
+  isInLockOrder,
+  keyedColumns,
+  keyedValues,
+  lockOrder,
+  unnestSql,
+} from "./keyed-columns.ts";
 import {
   type PostgresSink,
   type PostgresSinkOptions,
@@ -57,9 +64,10 @@ export function upsertSums(
         changes.push(`${updatedAt} = excluded.${updatedAt}`);
       }
       const conflict = key.map(({ name }) => name).join(", ");
+      const order = isInLockOrder(key) ? "" : ` ORDER BY ${lockOrder(key, "u")}`;
       const action = changes.length === 0 ? "NOTHING" : `UPDATE SET ${changes.join(", ")}`;
       return `${name} AS (INSERT INTO ${table} AS t (${names.join(", ")})
-  SELECT ${values.join(", ")} FROM ${unnestSql(all, first)} WHERE ${gate}
+  SELECT ${values.join(", ")} FROM ${unnestSql(all, first)} WHERE ${gate}${order}
   ON CONFLICT (${conflict}) DO ${action}
   RETURNING 1)`;
     },

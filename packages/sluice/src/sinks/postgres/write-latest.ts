@@ -9,6 +9,7 @@ import {
   type Column,
   type ColumnOptions,
   columnOf,
+  lockOrder,
   refuseStray,
   unnestSql,
 } from "./keyed-columns.ts";
@@ -27,9 +28,6 @@ export interface WriteLatestOptions extends PostgresSinkOptions, ColumnOptions {
   /** What becomes of a key without a row: `ignore` (default) passes it over, `insert` makes its row. */
   readonly onMissing?: "ignore" | "insert" | undefined;
 }
-
-/** Types of which equal values have one text. */
-const ONE_SPELLING: ReadonlySet<string> = new Set(["text", "varchar", "uuid"]);
 
 /** What became of the entries of a batch; keys are lists of their parts. */
 export type LatestDetails = {
@@ -88,11 +86,7 @@ export function writeLatest(
         `(t.${version.name} <= ${incoming} OR t.${version.name} IS NULL)`;
       // Two texts may be one value of their type, as with uuid or citext: the newer of them counts.
       const one = key.map(({ alias }) => `a.${alias}`).join(", ");
-      // Locks are taken in one order by every writer: that of bytes, as everywhere, or that of the type
-      // where equal values may be spelled in two ways.
-      const order = key
-        .map(({ alias, type }) => `b.${alias}${ONE_SPELLING.has(type) ? '::text COLLATE "C"' : ""}`)
-        .join(", ");
+      const order = lockOrder(key, "b");
       const ctes = [
         `${name}_all AS (SELECT * FROM ${unnestSql(all, first, "place")} WHERE ${gate})`,
         `${name}_batch AS (SELECT DISTINCT ON (${one}) a.* FROM ${name}_all AS a
