@@ -297,3 +297,34 @@ export const silencedTests: Rule = (files) =>
       }).visit(parse(file).program);
       return findings;
     });
+
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+/** README.md numbers its proofs: each number is cited and has a line, and names tests that are there. */
+export const proofs: Rule = (files) =>
+  files
+    .filter(({ path }) => path === "README.md")
+    .flatMap((file) => {
+      const begin = file.text.indexOf("\n### Proof\n");
+      const [claims, list] = [file.text.slice(0, begin), file.text.slice(begin)];
+      const cited = [...claims.matchAll(/\[([⁰¹²³⁴⁵⁶⁷⁸⁹]+)\]/g)].map(([, number = ""]) =>
+        Array.from(number, (digit) => SUPERSCRIPTS.indexOf(digit)).join(""),
+      );
+      const lines = [...list.matchAll(/^(\d+)\. (.*)$/gm)];
+      const listed = lines.map(([, number = ""]) => number);
+      const uncited = listed.filter((number) => !cited.includes(number));
+      const unlisted = [...new Set(cited)].filter((number) => !listed.includes(number));
+      return [
+        ...uncited.map((number) => found(file, begin, `nothing cites proof ${number}`)),
+        ...unlisted.map((number) => found(file, begin, `there is no proof ${number}`)),
+        ...lines.flatMap(({ index, 2: text = "" }) =>
+          [...text.matchAll(/\]\(([^)]+)\)([^[]*)/g)].flatMap(([, path = "", titles = ""]) => {
+            const test = files.find((one) => one.path === path);
+            if (test === undefined) return [found(file, begin + index, `there is no ${path}`)];
+            return [...titles.matchAll(/"([^"]+)"/g)]
+              .filter(([, title = ""]) => !test.text.includes(title))
+              .map(([title]) => found(file, begin + index, `${path} has no test ${title}`));
+          }),
+        ),
+      ];
+    });

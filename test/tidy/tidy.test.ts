@@ -10,6 +10,7 @@ import {
   importDirection,
   libraryDependencies,
   machinePaths,
+  proofs,
   type Rule,
   serverImports,
   silencedTests,
@@ -186,6 +187,23 @@ const cases: readonly Case[] = [
     ].map((path) => [{ path: "README.md", text: `see ${path}\n` }]),
     clean: [
       { path: "README.md", text: "https://example.com/home/page ../area/items /etc/passwd\n" },
+    ],
+  },
+  {
+    name: "README.md cites proofs that are there",
+    rule: proofs,
+    planted: [
+      'true [¹](#proof) [²](#proof)\n### Proof\n\n1. [a](a.test.ts) "holds"\n',
+      'true [¹](#proof)\n### Proof\n\n1. [a](a.test.ts) "holds"\n2. [a](a.test.ts)\n',
+      'true [¹](#proof)\n### Proof\n\n1. [a](a.test.ts) "held", "holds"\n',
+      'true [¹](#proof)\n### Proof\n\n1. [a](b.test.ts) "holds"\n',
+    ].map((text) => [
+      { path: "README.md", text },
+      { path: "a.test.ts", text: 'it("holds", () => {});\n' },
+    ]),
+    clean: [
+      { path: "README.md", text: 'true [¹](#proof)\n### Proof\n\n1. [a](a.test.ts) "holds"\n' },
+      { path: "a.test.ts", text: 'it("holds always", () => {});\n' },
     ],
   },
   {
