@@ -78,9 +78,16 @@ type Verdict =
 /** Delivers one batch at a time on behalf of a lane: attempts, pauses, halving, dead letters. */
 export class Delivery<Batch, Entry> {
   readonly #parts: DeliveryParts<Batch, Entry>;
+  /** Dead letters that follow without their batches. */
+  readonly #following = new Set<Promise<void>>();
 
   constructor(parts: DeliveryParts<Batch, Entry>) {
     this.#parts = parts;
+  }
+
+  /** Waits until every dead letter has been handed over. */
+  async handedOver(): Promise<void> {
+    await Promise.all(this.#following);
   }
 
   /** Settles a batch, whatever happens to it. */
@@ -290,7 +297,10 @@ export class Delivery<Batch, Entry> {
     const warn = (error: unknown): void => emit({ type: "warning", error });
     const { writeTimeoutMs } = settings();
     letters.waitUntil ??= clock.now() + writeTimeoutMs;
-    await inTurn(clock, handed, letters.waitUntil, writeTimeoutMs, flight.abort, warn);
+    await inTurn(clock, handed, letters.waitUntil, writeTimeoutMs, flight.abort, warn, (rest) => {
+      const following = rest.then(() => void this.#following.delete(following));
+      this.#following.add(following);
+    });
     return shortfalls;
   }
 }

@@ -43,6 +43,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
   readonly #lanes: Lanes<Item, Batch>;
   readonly #admission = new Admission<Item>();
   readonly #room: Room;
+  readonly #delivery: Delivery<Batch, Entry>;
   readonly #circuit: Circuit;
   readonly #emit: (event: UnnamedEvent) => void;
   #limits: Limits;
@@ -67,7 +68,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     sink.check?.(shape.accumulator().seal(0).batch);
     this.#circuit = new Circuit(clock, random, () => this.#settings.retry, emit);
     const shared = { clock, random, books: this.#books, settings, emit };
-    const delivery = new Delivery<Batch, Entry>({ ...shared, shape, sink, deadLetter });
+    const delivery = (this.#delivery = new Delivery({ ...shared, shape, sink, deadLetter }));
     const [run, releases] = [uniqueId(), sink.releases === true];
     const onRoom = this.#onRoom.bind(this);
     const common = { ...shared, delivery, releases, onRoom };
@@ -320,13 +321,14 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const startedAt = clock.now();
     this.#admission.rejectAll(() => this.#closed());
     const drained = Promise.all(this.#flushLanes("close"));
-    if ((await race(clock, drained, timeoutMs)) === "timeout") {
+    const handedOver = drained.then(() => this.#delivery.handedOver());
+    if ((await race(clock, handedOver, timeoutMs)) === "timeout") {
       const reason = this.#closed();
       detached(() => {
         for (const lane of this.#lanes) lane.abort(reason);
       });
     }
-    const landings = await drained;
+    const [landings] = await Promise.all([drained, handedOver]);
     const durationMs = clock.now() - startedAt;
     this.#emit({ type: "closed", durationMs });
     return closeReport(landings, durationMs, this.stats());

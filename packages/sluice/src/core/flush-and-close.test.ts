@@ -363,6 +363,37 @@ describe("close", () => {
     expect(clock.timers).toBe(0);
   });
 
+  it("waits for dead letters that follow their batch, and at its deadline hands over all", async () => {
+    for (const [timeoutMs, handed] of [
+      [10_000, 6_000],
+      [4_000, 4_000],
+    ] as const) {
+      const letters: unknown[] = [];
+      const clock = manualClock();
+      const batcher = createBatcher({
+        shape: list<string>(),
+        sink: () => {
+          throw rejected("no", { whole: true });
+        },
+        clock,
+        writeTimeoutMs: 2_000,
+        deadLetter: ({ entry }) => {
+          letters.push(entry);
+          return new Promise<void>((resolve) => void clock.schedule(resolve, 1_000));
+        },
+      });
+      for (const text of "abcdefgh") batcher.tryAdd(text);
+      void batcher.flush().catch(() => undefined);
+      await clock.advance(2_000); // the batch waits for no more
+      const closing = follow(batcher.close({ timeoutMs }));
+      await clock.advance(handed - 1);
+      expect(closing.settled).toBe("pending");
+      await clock.advance(1);
+      expect(closing.settled).toBe("resolved");
+      expect(letters).toEqual([..."abcdefgh"]);
+    }
+  });
+
   it("is not held by a handler that hangs for each of many entries refused at once", async () => {
     const letters: unknown[] = [];
     const clock = manualClock();

@@ -97,8 +97,7 @@ export interface BatcherOptions<Item, Batch, Entry = unknown> extends Limits {
   readonly lanes?: number | undefined;
   /**
    * Receives each entry that will never land. A batch waits for writeTimeoutMs in all, no longer. What a
-   * slower handler has not been given then follows in turn: nothing waits for it, `close()` neither, and no
-   * limit counts it.
+   * slower handler has not been given then follows in turn: no limit counts it, and only `close()` waits for it.
    */
   readonly deadLetter?: ((letter: DeadLetter<Entry>) => unknown) | undefined;
   readonly observe?: Observe | undefined;

@@ -90,8 +90,8 @@ export async function within<T>(
 
 /**
  * Does `works` one after another, and waits for them until the time `until` on the clock. What is left
- * then goes on by itself, still in turn, and each may take `timeoutMs`; on `abort` all are begun at once.
- * Failures go to `failed`.
+ * then goes on by itself, still in turn, and each may take `timeoutMs`: `follow` is given the promise of
+ * it. On `abort` all are begun at once. Failures go to `failed`.
  */
 export async function inTurn(
   clock: Clock,
@@ -100,6 +100,7 @@ export async function inTurn(
   timeoutMs: number,
   abort: Abort,
   failed: (error: unknown) => void,
+  follow: (rest: Promise<void>) => void,
 ): Promise<void> {
   let done = 0;
   for (const work of works) {
@@ -114,7 +115,7 @@ export async function inTurn(
       if (going !== undefined) await going;
     }
   };
-  if (done < works.length) void rest();
+  if (done < works.length) follow(rest());
 }
 
 /**
