@@ -8,10 +8,10 @@ import { readFileSync } from "node:fs";
 const limits = {
   ".": "26 kB",
   "./postgres": "15 kB",
-  "./client-stats": "25 kB",
+  "./client-stats": "26 kB",
   "./clickhouse": "35 kB",
   "./pubsub": "18 kB",
-  "./agent-metadata": "28.5 kB",
+  "./agent-metadata": "29 kB",
   "./http": "23 kB",
   "./lru-cache": "7.5 kB",
   "./statsig": "33.5 kB",

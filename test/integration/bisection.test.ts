@@ -1,12 +1,21 @@
 /** Entries that the database refuses: they alone are left out, and nothing is written twice. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compose, createBatcher, type DeadLetter, distinct, type SluiceEvent, sums } from "sluice";
-import { composeSinks, migrate, touch, upsertSums } from "sluice/postgres";
+import {
+  compose,
+  createBatcher,
+  type DeadLetter,
+  distinct,
+  list,
+  type SluiceEvent,
+  sums,
+} from "sluice";
+import { composeSinks, insertRows, migrate, sqlstateOf, touch, upsertSums } from "sluice/postgres";
 import { seededRandom } from "sluice/testing";
 import { connectors, type Database, databases, freshDatabase, openEye } from "./database.ts";
 import { openProxy, startKilling } from "./proxy.ts";
 
 const codeOf = ({ cause }: DeadLetter): unknown => (cause as { code?: unknown }).code;
+const causeOf = (error: unknown): unknown => sqlstateOf((error as Error).cause);
 
 describe.each(Object.entries(databases))("on %s", (_name, open) => {
   let db: Database;
@@ -26,6 +35,7 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
         "spelled",
       ],
       touch: ["seen_side"],
+      insertRows: ["texts", "tree", "serial"],
     });
     await migrate(db.owner);
   });
@@ -205,6 +215,76 @@ describe.each(Object.entries(databases))("on %s", (_name, open) => {
     expect(refused).toEqual([long]);
     expect(codes).toEqual(new Set(["54000"]));
     expect(await rows("wide")).toEqual({ rows: 20, n: 20 });
+  });
+
+  it("a value that its type has no syntax for is rejected alone", async () => {
+    await db.query("CREATE TABLE texts (id int, words tsvector)");
+    const letters: DeadLetter<object>[] = [];
+    const batcher = createBatcher({
+      shape: list<object>(),
+      sink: insertRows(db.driver, { table: "texts", columns: { id: "int", words: "tsvector" } }),
+      maxDelayMs: 60_000,
+      deadLetter: (letter) => letters.push(letter),
+    });
+    for (let id = 0; id < 32; id += 1) {
+      batcher.tryAdd({ id, words: id === 3 ? "'unclosed" : "a word" });
+    }
+    const { stats } = await batcher.close();
+    expect(stats).toMatchObject({ committed: 31, deadLettered: 1, unknown: 0 });
+    expect(letters.map(codeOf)).toEqual(["42601"]);
+    expect(await db.query("SELECT count(*)::int AS n FROM texts")).toEqual([{ n: 31 }]);
+  });
+
+  it("a row whose parent stands behind it, or in another part, lands beside a poison", async () => {
+    await db.query(`CREATE TABLE tree (
+      id int PRIMARY KEY, parent int REFERENCES tree, n int CHECK (n < 1000))`);
+    const letters: DeadLetter<object>[] = [];
+    const batcher = createBatcher({
+      shape: list<object>(),
+      sink: insertRows(db.driver, {
+        table: "tree",
+        columns: { id: "int", parent: "int", n: "int" },
+      }),
+      maxDelayMs: 60_000,
+      deadLetter: (letter) => letters.push(letter),
+    });
+    for (const [id, parent, n] of [
+      [4, 3, 1],
+      [3, 2, 1],
+      [2, 1, 1],
+      [1, 1, 1],
+      [5, 1, 1_000],
+      [6, 5, 1], // its parent is the poison
+    ]) {
+      batcher.tryAdd({ id, parent, n });
+    }
+    const { stats } = await batcher.close();
+    expect(stats).toMatchObject({ committed: 4, deadLettered: 2 });
+    expect(letters.map(({ entry }) => entry)).toMatchObject([{ id: 5 }, { id: 6 }]);
+    expect(letters.map(codeOf)).toEqual(["23514", "23503"]);
+    expect(await db.query("SELECT id FROM tree ORDER BY id")).toEqual(
+      [1, 2, 3, 4].map((id) => ({ id })),
+    );
+  });
+
+  it("a sequence that is used up is waited for: it is nobody's fault", async () => {
+    await db.query("CREATE SEQUENCE few MAXVALUE 3");
+    await db.query("GRANT USAGE ON SEQUENCE few TO PUBLIC");
+    await db.query("CREATE TABLE serial (id int DEFAULT nextval('few'), k text)");
+    const states: unknown[] = [];
+    const batcher = createBatcher({
+      shape: list<object>(),
+      sink: insertRows(db.driver, { table: "serial", columns: { k: "text" } }),
+      maxDelayMs: 0,
+      retry: { baseDelayMs: 1, maxDelayMs: 5 },
+      observe: (event) => event.type === "retried" && states.push(causeOf(event.error)),
+    });
+    for (let n = 0; n < 10; n += 1) batcher.tryAdd({ k: `k${n}` });
+    while (states.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    await db.query("ALTER SEQUENCE few MAXVALUE 1000");
+    const { stats } = await batcher.close();
+    expect(stats).toMatchObject({ committed: 10, deadLettered: 0 });
+    expect(new Set(states)).toEqual(new Set(["2200H"]));
   });
 
   it("a sum that overflows its column is rejected, and the row stays as it was", async () => {

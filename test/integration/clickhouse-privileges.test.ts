@@ -21,24 +21,25 @@ const ROLES = {
   views_read: "views without SQL SECURITY",
   create_table: "createTable",
 };
-type Role = keyof typeof ROLES;
+type Role = keyof typeof ROLES | "seen_read";
 
-/** A role for each line of the guide. */
-const chdb = openChdb(
-  Object.fromEntries(
+/** A role for each line of the guide, and one for what it says of views that are chained. */
+const chdb = openChdb({
+  ...Object.fromEntries(
     Object.entries(ROLES).map(([role, needs]) => {
       const granted = clickhouseGrants.find(({ who }) => who === needs);
       return [role, [`${granted?.privileges} ON ${granted?.on}`]];
     }),
   ),
-);
+  seen_read: ["SELECT ON stats.seen"],
+});
 
 const face = await openClickHouseFace(chdb);
 afterAll(() => face.close());
 beforeAll(() => chdb.query("CREATE DATABASE stats"));
 beforeEach(async () => {
   face.fault = refuseSystemTables;
-  for (const table of ["view", "seen", "events"])
+  for (const table of ["next", "more", "view", "seen", "events"])
     await chdb.query(`DROP TABLE IF EXISTS stats.${table}`);
 });
 
@@ -148,6 +149,23 @@ describe("views", () => {
     const strict = await write(["inserts", "views", ...more], [1], { strict: true });
     expect(strict).toEqual({ committed: 1, unknown: 0, letters: [], warnings: [] });
     expect(await landed("seen")).toEqual([1]);
+  });
+
+  it("that are chained need SELECT on every table that they read", async () => {
+    await createView();
+    await chdb.query(
+      `CREATE TABLE stats.more (id UInt32) ENGINE = MergeTree ORDER BY id ${WINDOW}`,
+    );
+    await chdb.query(
+      "CREATE MATERIALIZED VIEW stats.next TO stats.more AS SELECT id FROM stats.seen",
+    );
+    const roles: Role[] = ["inserts", "views", "views_read"];
+    expect(await write(roles)).toMatchObject({ committed: 0 });
+    expect(await write([...roles, "seen_read"], [2], { strict: true })).toMatchObject({
+      committed: 1,
+      warnings: [],
+    });
+    expect(await landed("more")).toEqual([2]);
   });
 
   it("need theirs: one that cannot be seen is not trusted", async () => {

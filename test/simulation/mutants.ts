@@ -122,9 +122,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "an abort cancels others",
     harm: "one impatient caller ends everybody's write",
     file: "core/waits.ts",
-    find: "const unwatch = signal && onAbort(signal, () => reject(signal.reason));",
-    replace:
-      "const unwatch = signal && onAbort(signal, () => { reject(signal.reason); lane.abort(signal.reason); });",
+    find: "for (const claims of claimed) claims.splice(claims.indexOf(claim), 1);",
+    replace: "lane.abort(signal.reason);",
   },
   {
     name: "a bad row leaves its bytes behind",
@@ -186,7 +185,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "close does not give up at its deadline",
     harm: "a deploy hangs",
     file: "core/engine.ts",
-    find: "for (const lane of this.#lanes) lane.abort(reason);",
+    find: "for (const part of [...this.#lanes, this.#delivery]) part.abort(reason);",
     replace: "void reason;",
   },
   {
@@ -294,15 +293,15 @@ export const MUTANTS: readonly Mutant[] = [
     name: "flush waits for nothing",
     harm: "flush() resolves before the data is there",
     file: "core/engine.ts",
-    find: 'const pending = this.#flushLanes("flush").map(',
-    replace: 'const pending = this.#flushLanes("flush").slice(0, 0).map(',
+    find: 'const waits = this.#flushLanes("flush");',
+    replace: 'const waits = this.#flushLanes("flush").slice(0, 0);',
   },
   {
     name: "a caller that leaves is not let go",
     harm: "a request that was given up waits for the store",
     file: "core/waits.ts",
-    find: "const unwatch = signal && onAbort(signal, () => reject(signal.reason));",
-    replace: "const unwatch = signal && onAbort(signal, () => undefined);",
+    find: "claims.splice(claims.indexOf(claim), 1);\n        reject(signal.reason);",
+    replace: "claims.splice(claims.indexOf(claim), 1);",
   },
   {
     name: "one bad row fails everybody in its batch",

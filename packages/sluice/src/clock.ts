@@ -10,7 +10,7 @@ export type Timer = unknown;
 export interface Clock {
   /** Monotonic milliseconds since an arbitrary origin; for ages and deadlines. */
   now(): number;
-  /** Milliseconds since the Unix epoch; for event times only. */
+  /** Milliseconds since the Unix epoch; for event times, and for ages that go on while the machine sleeps. */
   epochMs(): number;
   /** Runs `callback` once, `delayMs` from now or later. */
   schedule(callback: () => void, delayMs: number): Timer;

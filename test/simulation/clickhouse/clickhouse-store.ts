@@ -70,6 +70,8 @@ export class ClickHouseStore implements ModelStore {
       engine: "MergeTree",
       engine_full: `MergeTree ORDER BY id ${window}`,
       create_table_query: "CREATE TABLE default.events …",
+      defined_at: 1_800_000_000,
+      uuid: "6f1c8a52-3f0e-4d5b-9a51-0c6f3f1f2f11",
       partition_key: "",
       dependencies_database: [],
       dependencies_table: [],

@@ -27,9 +27,11 @@ export class Admission<Item> {
       const producer: Producer<Item> = {
         item,
         admit: (candidate) => {
-          if (!admit(candidate)) return false;
+          // Of those behind one signal the first to hear of it lets in the next.
+          if (signal?.aborted === true) reject(signal.reason);
+          else if (admit(candidate)) resolve();
+          else return false;
           leave();
-          resolve();
           return true;
         },
         reject: (error) => {

@@ -3,7 +3,7 @@ import { isSluiceError } from "../errors.ts";
 import type { DropReason, UnnamedEvent } from "../events.ts";
 import type { Shape, Size } from "../shapes/shape.ts";
 import type { BatchId, RejectedEntry, Sink } from "../sinks/sink.ts";
-import type { Abort } from "./abort.ts";
+import { Abort } from "./abort.ts";
 import { attemptWrite } from "./attempt.ts";
 import { bisect } from "./bisect.ts";
 import type { Books } from "./books.ts";
@@ -11,7 +11,7 @@ import { backoffMs, type Gate } from "./circuit.ts";
 import type { DeadLetter, Settings } from "./options.ts";
 import { readResult } from "./results.ts";
 import { failure, type Outcome, type Settlement, type Shortfall } from "./settlement.ts";
-import { inTurn } from "./waits.ts";
+import { inTurn, race } from "./waits.ts";
 
 /** A store may ask for so much patience and no more: a slip of its pen must not end delivery. */
 const MAX_RETRY_AFTER_MS = 600_000;
@@ -58,9 +58,12 @@ interface Part<Batch> {
   readonly letters: Letters;
 }
 
-/** What all parts of a flight share: until when their lane waits for `deadLetter`, from its first letter on. */
+/** The dead letters of a flight, all its parts together. */
 interface Letters {
+  /** So long their lane waits for them, from the first on, on the clock. */
   waitUntil?: number;
+  /** Over when all have been handed over; never rejects. */
+  handedOver?: Promise<void>;
 }
 
 type Verdict =
@@ -78,8 +81,9 @@ type Verdict =
 /** Delivers one batch at a time on behalf of a lane: attempts, pauses, halving, dead letters. */
 export class Delivery<Batch, Entry> {
   readonly #parts: DeliveryParts<Batch, Entry>;
-  /** Dead letters that follow without their batches. */
-  readonly #following = new Set<Promise<void>>();
+  /** Dead letters that are being handed over; a lane may have left before them. */
+  readonly #letters = new Set<Promise<void>>();
+  readonly #hurry = new Abort();
 
   constructor(parts: DeliveryParts<Batch, Entry>) {
     this.#parts = parts;
@@ -87,7 +91,12 @@ export class Delivery<Batch, Entry> {
 
   /** Waits until every dead letter has been handed over. */
   async handedOver(): Promise<void> {
-    await Promise.all(this.#following);
+    await Promise.all(this.#letters);
+  }
+
+  /** Hands over every dead letter at once, and waits for no handler any more. */
+  abort(reason: unknown): void {
+    this.#hurry.abort(reason);
   }
 
   /** Settles a batch, whatever happens to it. */
@@ -297,10 +306,12 @@ export class Delivery<Batch, Entry> {
     const warn = (error: unknown): void => emit({ type: "warning", error });
     const { writeTimeoutMs } = settings();
     letters.waitUntil ??= clock.now() + writeTimeoutMs;
-    await inTurn(clock, handed, letters.waitUntil, writeTimeoutMs, flight.abort, warn, (rest) => {
-      const following = rest.then(() => void this.#following.delete(following));
-      this.#following.add(following);
-    });
+    const handOver = (): Promise<void> => inTurn(clock, handed, writeTimeoutMs, this.#hurry, warn);
+    const going = letters.handedOver?.then(handOver) ?? handOver();
+    letters.handedOver = going.then(() => void this.#letters.delete(going));
+    this.#letters.add(going);
+    const patience = letters.waitUntil - clock.now();
+    if (patience > 0) await race(clock, going, patience);
     return shortfalls;
   }
 }

@@ -32,7 +32,7 @@ import {
   sumLandings,
 } from "./reports.ts";
 import { Room } from "./room.ts";
-import type { Landing } from "./segment.ts";
+import type { Landing, Wait } from "./segment.ts";
 import { race, receipt } from "./waits.ts";
 
 /** The engine behind `createBatcher`: admission, the books, and the lanes that share them. */
@@ -132,19 +132,19 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     signal?.throwIfAborted();
     const timeoutMs = checkTimeout(stated, Infinity);
     const landings: Landing<Batch>[] = [];
-    const pending = this.#flushLanes("flush").map(async (landing) => landings.push(await landing));
+    const waits = this.#flushLanes("flush");
+    const all = Promise.all(waits.map(async ({ landed }) => landings.push(await landed)));
     const report = (): FlushStats => {
       const { abandoned: _, ...figures } = sumLandings(landings);
       return { ...figures, durationMs: clock.now() - startedAt };
     };
-    const ended = await race(clock, Promise.all(pending), timeoutMs, signal);
+    const leave = (): void => waits.forEach((wait) => wait.leave());
+    const ended = await race(clock, all, timeoutMs, signal).finally(leave);
     if (ended === "timeout") {
-      const waits = `${pending.length - landings.length} of ${pending.length} batches are on their way`;
-      throw new SluiceError(
-        "SLUICE_ERR_FLUSH_TIMEOUT",
-        `${this.name}: after ${timeoutMs} ms, ${waits}; delivery goes on`,
-        { cause: this.#books.lastError, report: report() },
-      );
+      const open = `${waits.length - landings.length} of ${waits.length} batches are on their way`;
+      const message = `${this.name}: after ${timeoutMs} ms, ${open}; delivery goes on`;
+      const details = { cause: this.#books.lastError, report: report() };
+      throw new SluiceError("SLUICE_ERR_FLUSH_TIMEOUT", message, details);
     }
     const stats = report();
     const [shortfall] = landings.flatMap(({ shortfalls }) => shortfalls);
@@ -312,7 +312,7 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     }
   }
 
-  #flushLanes(reason: "flush" | "close"): Promise<Landing<Batch>>[] {
+  #flushLanes(reason: "flush" | "close"): Wait<Batch>[] {
     return Array.from(this.#lanes).flatMap((lane) => lane.flush(reason));
   }
 
@@ -320,18 +320,18 @@ export class Engine<Item, Batch, Entry> implements Batcher<Item, Batch> {
     const { clock } = this.#parts;
     const startedAt = clock.now();
     this.#admission.rejectAll(() => this.#closed());
-    const drained = Promise.all(this.#flushLanes("close"));
-    const handedOver = drained.then(() => this.#delivery.handedOver());
-    if ((await race(clock, handedOver, timeoutMs)) === "timeout") {
+    const drained = Promise.all(this.#flushLanes("close").map(({ landed }) => landed));
+    const over = drained.then(() => this.#delivery.handedOver());
+    if ((await race(clock, over, timeoutMs)) === "timeout") {
       const reason = this.#closed();
       detached(() => {
-        for (const lane of this.#lanes) lane.abort(reason);
+        for (const part of [...this.#lanes, this.#delivery]) part.abort(reason);
       });
     }
-    const [landings] = await Promise.all([drained, handedOver]);
+    await over;
     const durationMs = clock.now() - startedAt;
     this.#emit({ type: "closed", durationMs });
-    return closeReport(landings, durationMs, this.stats());
+    return closeReport(await drained, durationMs, this.stats());
   }
 
   #refuseWhenClosed(): void {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { follow } from "../../../../test/support/follow.ts";
 import { rejected, retryable } from "../errors.ts";
 import type { SluiceEvent } from "../events.ts";
+import { calls } from "../shapes/calls.ts";
 import { list } from "../shapes/list.ts";
 import { manualClock } from "../testing/index.ts";
 import { createBatcher } from "./batcher.ts";
@@ -363,36 +364,49 @@ describe("close", () => {
     expect(clock.timers).toBe(0);
   });
 
-  it("waits for dead letters that follow their batch, and at its deadline hands over all", async () => {
-    for (const [timeoutMs, handed] of [
-      [10_000, 6_000],
-      [4_000, 4_000],
-    ] as const) {
-      const letters: unknown[] = [];
-      const clock = manualClock();
-      const batcher = createBatcher({
-        shape: list<string>(),
-        sink: () => {
-          throw rejected("no", { whole: true });
-        },
-        clock,
-        writeTimeoutMs: 2_000,
-        deadLetter: ({ entry }) => {
-          letters.push(entry);
-          return new Promise<void>((resolve) => void clock.schedule(resolve, 1_000));
-        },
-      });
-      for (const text of "abcdefgh") batcher.tryAdd(text);
-      void batcher.flush().catch(() => undefined);
-      await clock.advance(2_000); // the batch waits for no more
-      const closing = follow(batcher.close({ timeoutMs }));
-      await clock.advance(handed - 1);
-      expect(closing.settled).toBe("pending");
-      await clock.advance(1);
-      expect(closing.settled).toBe("resolved");
-      expect(letters).toEqual([..."abcdefgh"]);
-    }
-  });
+  it.each([
+    ["a list", list<string>()],
+    ["calls, whose lane has ended", calls<string>()],
+  ])(
+    "waits for dead letters that follow their batch, and at its deadline hands over all: %s",
+    async (_, shape) => {
+      for (const [timeoutMs, handed] of [
+        [20_000, 8_500],
+        [4_000, 4_000],
+      ] as const) {
+        const letters: unknown[] = [];
+        const warnings: unknown[] = [];
+        let [underWay, most] = [0, 0];
+        const clock = manualClock();
+        const batcher = createBatcher<string, readonly string[], string>({
+          shape,
+          sink: () => {
+            throw rejected("no", { whole: true });
+          },
+          clock,
+          writeTimeoutMs: 2_000,
+          observe: (event) => event.type === "warning" && warnings.push(event.error),
+          deadLetter: async ({ entry }) => {
+            letters.push(entry);
+            most = Math.max(most, (underWay += 1));
+            await new Promise<void>((resolve) => void clock.schedule(resolve, 1_500));
+            underWay -= 1;
+          },
+        });
+        for (const text of "abcdefg") batcher.tryAdd(text);
+        const flushed = follow(batcher.flush());
+        await clock.advance(2_000);
+        expect(flushed.settled).toBe("rejected"); // the batch waits for no more
+        const closing = follow(batcher.close({ timeoutMs }));
+        await clock.advance(handed - 1);
+        expect(closing.settled).toBe("pending");
+        expect({ most, warnings }).toEqual({ most: 1, warnings: [] });
+        await clock.advance(1);
+        expect(closing.settled).toBe("resolved");
+        expect(letters).toEqual([..."abcdefg"]);
+      }
+    },
+  );
 
   it("is not held by a handler that hangs for each of many entries refused at once", async () => {
     const letters: unknown[] = [];

@@ -6,7 +6,7 @@ import { Abort } from "./abort.ts";
 import { detached } from "./detached.ts";
 import type { Settings } from "./options.ts";
 import type { LaneIdentity, LaneOfGroup, LaneParts } from "./lane-parts.ts";
-import { type Claim, type Landing, type Segment, segmentOf, settle } from "./segment.ts";
+import { type Claim, type Landing, type Segment, segmentOf, settle, type Wait } from "./segment.ts";
 
 /** A strictly serial path to the sink: one accumulator, one loop, at most one batch in flight. */
 export class Lane<Item, Batch> {
@@ -59,16 +59,14 @@ export class Lane<Item, Batch> {
     return this.#segments[0]?.firstAt;
   }
 
-  /** Claims the entries that hold the item folded last, and says how many there are. */
-  claimFolded(claim: Claim): number {
-    const ordinals = this.accumulator.ordinals();
-    for (const ordinal of ordinals) {
+  /** Claims the entries that hold the item folded last: the claims on each of them, this one among them. */
+  claimFolded(claim: Claim): readonly Claim[][] {
+    return this.accumulator.ordinals().map((ordinal) => {
       const segment = segmentOf(this.#segments, ordinal);
-      const claims = segment?.claims.get(ordinal);
-      if (claims === undefined) segment?.claims.set(ordinal, [claim]);
-      else claims.push(claim);
-    }
-    return ordinals.length;
+      const claims = segment?.claims.get(ordinal) ?? [];
+      if (claims.push(claim) === 1) segment?.claims.set(ordinal, claims);
+      return claims;
+    });
   }
 
   /** Lets everything gathered leave as soon as it can. */
@@ -89,24 +87,28 @@ export class Lane<Item, Batch> {
   }
 
   /** Lets everything gathered leave, and tells what becomes of it and of what is in flight. */
-  flush(reason: FlushReason): Promise<Landing<Batch>>[] {
+  flush(reason: FlushReason): Wait<Batch>[] {
     this.hurry(reason);
     const segments = [...this.#segments];
     if (this.#inFlight !== undefined) segments.unshift(this.#inFlight.segment);
     return segments.map((segment) => {
       const before = segment.droppedItems;
-      return new Promise((resolve) => {
-        segment.watchers.push((landing) => {
+      let leave = (): void => undefined;
+      const landed = new Promise<Landing<Batch>>((resolve) => {
+        const watcher = (landing: Landing<Batch>): void => {
           const [items, droppedItems] = [landing.items - before, landing.droppedItems - before];
           resolve({ ...landing, items, droppedItems });
-        });
+        };
+        segment.watchers.add(watcher);
+        leave = () => void segment.watchers.delete(watcher);
       });
+      return { landed, leave: () => leave() };
     });
   }
 
   /** Tells what becomes of the batch that gathers. */
   watch(watcher: (landing: Landing<Batch>) => void): void {
-    this.#segments[this.#segments.length - 1]?.watchers.push(watcher);
+    this.#segments[this.#segments.length - 1]?.watchers.add(watcher);
   }
 
   /** Forgets the oldest entry that is not sealed. False when there is none. */
@@ -199,7 +201,7 @@ export class Lane<Item, Batch> {
       patience: hasTime ? 1 - random() / 10 : 0,
       reason: undefined,
       droppedItems: 0,
-      watchers: [],
+      watchers: new Set(),
       claims: new Map(),
     };
     this.#segments.push(segment);

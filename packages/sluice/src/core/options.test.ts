@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isSluiceError } from "../errors.ts";
 import type { SluiceEvent } from "../events.ts";
+import { calls } from "../shapes/calls.ts";
 import { list } from "../shapes/list.ts";
 import { manualClock } from "../testing/index.ts";
 import { createBatcher } from "./batcher.ts";
@@ -243,6 +244,32 @@ describe("configure, while it runs", () => {
     batcher.configure({ maxBytes: 8, maxBufferedBytes: 8 });
     await expect(waiting[1]).rejects.toMatchObject({ code: "SLUICE_ERR_ITEM_TOO_LARGE" });
     expect(batcher.stats()).toMatchObject({ waiting: 0, held: 2 });
+  });
+
+  it("to less room lets nothing in until there is less than that, also where there are groups", async () => {
+    const clock = manualClock();
+    const answers: (() => void)[] = [];
+    const batcher = createBatcher({
+      shape: calls<string>(),
+      sink: () => new Promise<void>((resolve) => void answers.push(resolve)),
+      clock,
+      lanes: 4,
+      maxEntries: 1,
+      maxBufferedEntries: 4,
+      overflow: "reject",
+    });
+    for (const text of "abcd") expect(batcher.tryAdd(text)).toBe(true);
+    await clock.settle();
+    expect(answers).toHaveLength(4);
+    batcher.configure({ maxBufferedEntries: 1 });
+    for (let left = 3; left >= 0; left -= 1) {
+      answers.shift()?.();
+      await clock.settle();
+      expect(batcher.stats().held).toBe(left);
+      expect(batcher.tryAdd("e"), `${left} held`).toBe(left === 0);
+    }
+    void batcher.close({ timeoutMs: 0 });
+    await clock.advance(0);
   });
 
   it("changes nothing when it is refused", async () => {

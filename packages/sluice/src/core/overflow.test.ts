@@ -363,6 +363,22 @@ describe("an AbortSignal", () => {
     expect(batcher.stats()).toMatchObject({ accepted: 5, committed: 5, waiting: 0 });
   });
 
+  it("of two who wait lets in neither of them, though the second would have room", async () => {
+    const { batcher, clock, open } = dammed({ maxBytes: 4, maxBufferedBytes: 8 });
+    for (const text of ["aaaa", "bb"]) batcher.tryAdd(text);
+    await clock.settle();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const large = follow(batcher.add("lllll", { signal }));
+    const small = follow(batcher.deliver("s", { signal }));
+    const reason = new Error("enough");
+    controller.abort(reason);
+    await clock.settle();
+    expect([large.error, small.error]).toEqual([reason, reason]);
+    expect(batcher.stats()).toMatchObject({ accepted: 2, waiting: 0 });
+    await open();
+  });
+
   it("that is aborted already stops add, deliver and flush before they begin", async () => {
     const { batcher } = dammed();
     const signal = AbortSignal.abort(new Error("before"));

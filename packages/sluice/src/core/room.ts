@@ -64,6 +64,7 @@ export class Room {
 
   /** So much has left, exactly. */
   give({ entries, bytes }: { readonly entries: number; readonly bytes: number }): void {
+    if (this.#stale) return; // the holders will be asked
     this.#entries += entries;
     this.#bytes += bytes;
   }

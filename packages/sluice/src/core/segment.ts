@@ -26,7 +26,7 @@ export interface Segment<Batch> {
   /** What overflow took from it before it was sealed. */
   droppedItems: number;
   /** Who waits for it as a whole. */
-  readonly watchers: ((landing: Landing<Batch>) => void)[];
+  readonly watchers: Set<(landing: Landing<Batch>) => void>;
   /** Who waits for an entry of it, by ordinal. */
   readonly claims: Map<number, Claim[]>;
 }
@@ -43,6 +43,13 @@ export interface Landing<Batch> extends Settlement<Batch> {
   /** Age of the batch when it was sealed, in milliseconds. */
   readonly ageMs: number;
   readonly droppedItems: number;
+}
+
+/** A wait for a segment. */
+export interface Wait<Batch> {
+  readonly landed: Promise<Landing<Batch>>;
+  /** Waits no more: nothing is kept for it. */
+  readonly leave: () => void;
 }
 
 /** The segment that holds the entry of this ordinal. */
@@ -64,7 +71,7 @@ export function settle<Batch>(
   ageMs: number,
   lost?: SluiceError,
 ): void {
-  if (segment.watchers.length === 0 && segment.claims.size === 0) return;
+  if (segment.watchers.size === 0 && segment.claims.size === 0) return;
   const none = { items: 0, entries: 0, bytes: 0 };
   const shortfalls: Shortfall<Batch>[] =
     lost === undefined ? [] : [{ outcome: "unknown", from: 0, size: none, error: lost }];

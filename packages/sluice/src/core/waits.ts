@@ -6,6 +6,7 @@ import type { SluiceError } from "../errors.ts";
 import { type Abort, onAbort } from "./abort.ts";
 import type { Lane } from "./lane.ts";
 import type { Receipt } from "./reports.ts";
+import type { Claim } from "./segment.ts";
 
 /** Waits until the item that `lane` folded last has landed. */
 export function receipt<Item, Batch>(
@@ -13,17 +14,24 @@ export function receipt<Item, Batch>(
   signal: AbortSignal | undefined,
 ): Promise<Receipt> {
   return new Promise<Receipt>((resolve, reject) => {
-    const unwatch = signal && onAbort(signal, () => reject(signal.reason));
     let failed: SluiceError | undefined;
     let open = 0;
-    open = lane.claimFolded((error, { attempts, items, entries }) => {
+    const claim: Claim = (error, { attempts, items, entries }) => {
       failed ??= error;
       open -= 1;
       if (open > 0) return;
       unwatch?.();
       if (failed === undefined) resolve({ attempts, items, entries });
       else reject(failed);
-    });
+    };
+    const claimed = lane.claimFolded(claim);
+    open = claimed.length;
+    const unwatch =
+      signal &&
+      onAbort(signal, () => {
+        for (const claims of claimed) claims.splice(claims.indexOf(claim), 1);
+        reject(signal.reason);
+      });
   });
 }
 
@@ -89,43 +97,30 @@ export async function within<T>(
 }
 
 /**
- * Does `works` one after another, and waits for them until the time `until` on the clock. What is left
- * then goes on by itself, still in turn, and each may take `timeoutMs`: `follow` is given the promise of
- * it. On `abort` all are begun at once. Failures go to `failed`.
+ * Does `works` one after another, each for `timeoutMs` at most; on `abort` all are begun at once. Failures
+ * go to `failed`; never rejects.
  */
 export async function inTurn(
   clock: Clock,
   works: readonly (() => unknown)[],
-  until: number,
   timeoutMs: number,
   abort: Abort,
   failed: (error: unknown) => void,
-  follow: (rest: Promise<void>) => void,
 ): Promise<void> {
-  let done = 0;
   for (const work of works) {
-    if (clock.now() >= until) break;
-    const going = bounded(clock, work, until, abort, failed);
+    const going = bounded(clock, work, timeoutMs, abort, failed);
     if (going !== undefined) await going;
-    done += 1;
   }
-  const rest = async (): Promise<void> => {
-    for (const work of works.slice(done)) {
-      const going = bounded(clock, work, clock.now() + timeoutMs, abort, failed);
-      if (going !== undefined) await going;
-    }
-  };
-  if (done < works.length) follow(rest());
 }
 
 /**
- * Begins `work` and waits for it, unless it is done at once, until the time `until` on the clock, or
- * until `abort`; after either it is begun and not waited for. How it fails goes to `failed`; never rejects.
+ * Begins `work` and waits for it, unless it is done at once, for `timeoutMs`, or until `abort`; after
+ * either it is begun and not waited for. How it fails goes to `failed`; never rejects.
  */
 function bounded(
   clock: Clock,
   work: () => unknown,
-  until: number,
+  timeoutMs: number,
   abort: Abort,
   failed: (error: unknown) => void,
 ): Promise<void> | undefined {
@@ -150,7 +145,7 @@ function bounded(
     const onAbort = (): void => fail(abort.reason);
     const timer = clock.schedule(() => {
       fail(new Error("deadLetter took longer than writeTimeoutMs"));
-    }, until - clock.now());
+    }, timeoutMs);
     abort.add(onAbort);
     Promise.resolve(given).then(end, fail);
     if (abort.aborted) onAbort();

@@ -67,10 +67,19 @@ function composedShape(parts: PartList): Shape<Batches, Batches, ComposedEntry> 
     Object.fromEntries(parts.map(([name, shape]) => [name, of(shape, name)]));
   const size = (batch: Batches): Size =>
     sumSizes(parts.map(([name, shape]) => shape.size(batch[name])));
+  /** A batch never changes, and to weigh one takes as long as it has entries. */
+  const counts = new WeakMap<Batches, readonly number[]>();
+  const countsOf = (batch: Batches): readonly number[] => {
+    const counted =
+      counts.get(batch) ?? parts.map(([name, shape]) => shape.size(batch[name]).entries);
+    counts.set(batch, counted);
+    return counted;
+  };
   const locate = (batch: Batches, index: number) => {
     let rest = index;
-    for (const [name, shape] of parts) {
-      const { entries } = shape.size(batch[name]);
+    const entriesOf = countsOf(batch);
+    for (const [place, [name, shape]] of parts.entries()) {
+      const entries = entriesOf[place] ?? 0;
       if (rest < entries) return { name, shape, index: rest };
       rest -= entries;
     }

@@ -30,6 +30,23 @@ describe("latest", () => {
     }
   });
 
+  it("holds a key once, though reading an item adds another with that key", () => {
+    const accumulator = byNumber.accumulator();
+    const add = (one: { k: string; v: string; rev: number }): void => {
+      accumulator.measure(one);
+      accumulator.fold();
+    };
+    add({
+      k: "a",
+      v: "outer",
+      get rev() {
+        add({ k: "a", v: "inner", rev: 1 });
+        return 2;
+      },
+    });
+    expect(valuesOf(accumulator.seal(accumulator.entries).batch)).toEqual([["outer", 2]]);
+  });
+
   it("lets the last added of equal versions win, and the second batch of two that are merged", () => {
     expect(valuesOf(fold(shape, [item("x", 5), item("y", 5)]))).toEqual([["y", 2]]);
     const [x, y] = [fold(shape, [item("x", 5)]), fold(shape, [item("y", 5)])];

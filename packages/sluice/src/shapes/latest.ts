@@ -164,11 +164,11 @@ class LatestAccumulator implements Accumulator<object, LatestBatch> {
     checkItem("latest", item, this.#known);
     const { key: names } = this.#fields;
     const key = names.map((name) => fieldOf(item, name));
-    const slot = this.#index.find(key);
-    const keyBytes =
-      slot?.keyBytes ?? measureKey("latest", names, key, this.#maxKeyBytes) + VERSION_BYTES;
     const version = this.#readVersion(item);
     const values = this.#readValues(item);
+    const slot = this.#index.find(key); // no code of the item's runs from here on
+    const keyBytes =
+      slot?.keyBytes ?? measureKey("latest", names, key, this.#maxKeyBytes) + VERSION_BYTES;
     const bytes = valueBytes(values);
     if (bytes > this.#maxValueBytes) {
       const message = `values of ${bytes} bytes are longer than maxValueBytes (${this.#maxValueBytes}), for key ${quote(key)}`;

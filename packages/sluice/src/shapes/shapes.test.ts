@@ -74,6 +74,30 @@ describe("every shape obeys the laws", () => {
       },
     });
   });
+  it("compose, which does not weigh a batch for each of its entries", () => {
+    const texts = list<string>();
+    let weighed = 0;
+    const counted: typeof texts = {
+      ...texts,
+      size: (batch) => {
+        weighed += 1;
+        return texts.size(batch);
+      },
+    };
+    const composed = compose({ a: counted, b: texts });
+    const accumulator = composed.accumulator();
+    for (let n = 0; n < 100; n += 1) {
+      accumulator.measure({ a: `text ${n}` });
+      accumulator.fold();
+    }
+    const { batch } = accumulator.seal(100);
+    for (let at = 0; at < 100; at += 1) {
+      expect(composed.entryAt(batch, at)).toEqual({ part: "a", entry: `text ${at}` });
+      expect(composed.itemsAt(batch, at)).toBe(1);
+    }
+    expect(weighed).toBe(1);
+  });
+
   it("compose, nested", () => {
     const shape = compose({ inner: compose({ set: setShape, list: listShape }), sum: sumShape });
     checkShapeLaws(shape, {

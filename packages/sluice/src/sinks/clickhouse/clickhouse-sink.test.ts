@@ -18,6 +18,7 @@ const unreachable = (): Error => Object.assign(new Error("refused"), { code: "EC
 const WINDOWED: ResultRow = {
   engine: "MergeTree",
   engine_full: "MergeTree ORDER BY id SETTINGS non_replicated_deduplication_window = 100",
+  defined_at: 1_800_000_000,
 };
 
 /** A server that answers by the first pattern that a statement matches. */
@@ -137,6 +138,7 @@ describe("an insert", () => {
       min_insert_block_size_rows: 3_000_000,
       min_insert_block_size_bytes: 0,
       max_execution_time: 9,
+      send_progress_in_http_headers: 0,
     });
     expect(server.inserts[1]?.settings).toMatchObject({
       max_insert_block_size: 2 ** 20,
@@ -261,6 +263,35 @@ describe("the look at the table", () => {
   });
 });
 
+describe("a table that was created and is not there yet", () => {
+  it("is waited for: a replica may not have caught up", async () => {
+    const server = new FakeServer();
+    const described = server.columns;
+    server.columns = answered(60, "UNKNOWN_TABLE");
+    const sink = sinkOf(server, { createTable: true });
+    const later = { disposition: "retryable", ambiguous: false };
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(later);
+    await expect(sink.ready({ columns: COLUMNS })).rejects.toThrow(/"events" .* not there yet/);
+    server.columns = described;
+    await sink.write(batch(), context());
+  });
+
+  it.each([
+    [201, "QUOTA_EXCEEDED", "retryable"],
+    [236, "ABORTED", "retryable"],
+    [253, "REPLICA_ALREADY_EXISTS", "retryable"],
+    [394, "QUERY_WAS_CANCELLED", "retryable"],
+    [452, "SETTING_CONSTRAINT_VIOLATION", "retryable"],
+    [36, "BAD_ARGUMENTS", "rejected"],
+  ])("because of %i %s is %s", async (code, type, disposition) => {
+    const server = new FakeServer();
+    server.columns = answered(60, "UNKNOWN_TABLE");
+    server.command = () => Promise.reject(answered(code, type));
+    const written = sinkOf(server, { createTable: true }).write(batch(), context());
+    await expect(written).rejects.toMatchObject({ disposition });
+  });
+});
+
 describe("a failed insert", () => {
   it.each([
     [
@@ -327,11 +358,60 @@ describe("a failed insert", () => {
     expect(server.inserts).toHaveLength(1);
   });
 
-  it("by a mistake in the settings is refused whole, at once", async () => {
-    const server = new FakeServer();
-    server.fate = () => answered(115, "UNKNOWN_SETTING");
-    const written = sinkOf(server).write(batch(), context());
-    await expect(written).rejects.toMatchObject({ disposition: "rejected", whole: true });
+  describe("for a setting that the server does not know", () => {
+    const unknown = (name: string): Error =>
+      answered(115, "UNKNOWN_SETTING", `Unknown setting '${name}'`);
+    const later = { disposition: "retryable", ambiguous: false };
+
+    it("is refused whole, at once, if it is the user's", async () => {
+      const server = new FakeServer();
+      server.fate = () => unknown("insert_quorums");
+      const written = sinkOf(server, { settings: { insert_quorums: 2 } });
+      const whole = { disposition: "rejected", whole: true };
+      await expect(written.write(batch(), context())).rejects.toMatchObject(whole);
+    });
+
+    it("lands without it, if the server has gone back to an older version", async () => {
+      const server = new FakeServer();
+      const gone = "deduplicate_insert";
+      server.fate = (n) => {
+        server.settings = PINNED.filter((name) => name !== gone);
+        return n === 1 ? unknown(gone) : undefined;
+      };
+      const sink = sinkOf(server, { settings: { insert_quorum: 2 } });
+      await expect(sink.write(batch(), context())).rejects.toMatchObject(later);
+      await sink.write(batch(), context());
+      expect(server.inserts.map(({ settings }) => gone in settings)).toEqual([true, false]);
+    });
+
+    it("is tried again, if another server answers than the one that was asked", async () => {
+      const server = new FakeServer();
+      server.fate = () => unknown("deduplicate_insert");
+      const sink = sinkOf(server, { settings: { insert_quorum: 2 } });
+      await expect(sink.write(batch(), context())).rejects.toMatchObject(later);
+    });
+  });
+
+  describe("by a table that hands its rows on", () => {
+    it.each([
+      ["Distributed", answered(469, "VIOLATED_CONSTRAINT"), { disposition: "unknown" }],
+      ["MaterializedView", answered(6, "CANNOT_PARSE_TEXT"), { disposition: "unknown" }],
+      ["Alias", answered(6, "CANNOT_PARSE_TEXT"), { disposition: "unknown" }],
+      ["Distributed", answered(252, "TOO_MANY_PARTS"), { ambiguous: true }],
+      ["Distributed", answered(516, "AUTHENTICATION_FAILED"), { ambiguous: false }],
+      [
+        "Distributed",
+        Object.assign(new Error("too large"), { status: 413 }),
+        { disposition: "rejected" },
+      ],
+      ["Memory", answered(6, "CANNOT_PARSE_TEXT"), { disposition: "rejected", ambiguous: false }],
+    ])("%s: some may be there when %s is told", async (engine, error, told) => {
+      const server = new FakeServer();
+      server.table = { engine, engine_full: engine };
+      server.fate = () => error;
+      const written = sinkOf(server).write(batch(), context());
+      await expect(written).rejects.toMatchObject(told);
+    });
   });
 
   describe("that was refused, after one whose answer was lost", () => {
@@ -340,13 +420,17 @@ describe("a failed insert", () => {
       let looks = 0;
       Object.defineProperty(server, "table", {
         get: () => ({ ...WINDOWED, create_table_query: definition(++looks) }),
+        configurable: true,
       });
       server.fate = (n) => (n === 1 ? new Error("lost") : answered(469, "VIOLATED_CONSTRAINT"));
       return server;
     };
 
     it("is halved if the table is what it was: the first was refused as well", async () => {
-      const sink = sinkOf(poisoned(() => "CREATE TABLE events"));
+      // None of these is a function that the time or another table goes into.
+      const definition =
+        "CREATE TABLE events (now DateTime, CONSTRAINT c CHECK notEmpty(kind) AND (id IN (1, 2))) ENGINE = VersionedCollapsingMergeTree(a, b)";
+      const sink = sinkOf(poisoned(() => definition));
       await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
       const second = { disposition: "rejected", ambiguous: false };
       await expect(sink.write(batch(), context())).rejects.toMatchObject(second);
@@ -355,8 +439,31 @@ describe("a failed insert", () => {
     it.each([
       ["has changed", (look: number) => `CREATE TABLE events ${look}`],
       ["does not show", () => ""],
+      ["goes by the time", () => "CREATE TABLE events (CONSTRAINT c CHECK at > now64(3))"],
+      ["goes by a dictionary", () => "CREATE TABLE events (CONSTRAINT c CHECK dictHas('d', id))"],
+      ["goes by another table", () => "CREATE TABLE events (CONSTRAINT c CHECK id IN (d.ids))"],
+      ["goes by a query", () => "CREATE TABLE events (CONSTRAINT c CHECK id < (SELECT 1))"],
     ])("is not halved if the table %s: the first may have landed", async (_, definition) => {
       const sink = sinkOf(poisoned(definition));
+      await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+      const second = { disposition: "retryable" };
+      await expect(sink.write(batch(), context())).rejects.toMatchObject(second);
+    });
+
+    it.each([
+      ["was changed, and changed back", (look: number) => look],
+      ["does not tell since when", () => 0],
+    ])("is not halved if the table %s: the first may have landed", async (_, definedAt) => {
+      const server = poisoned(() => "CREATE TABLE events");
+      let looks = 0;
+      Object.defineProperty(server, "table", {
+        get: () => ({
+          ...WINDOWED,
+          create_table_query: "CREATE TABLE events",
+          defined_at: definedAt(++looks),
+        }),
+      });
+      const sink = sinkOf(server);
       await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
       const second = { disposition: "retryable" };
       await expect(sink.write(batch(), context())).rejects.toMatchObject(second);
@@ -462,6 +569,34 @@ describe("a batch that may have been applied", () => {
     expect(server.inserts).toHaveLength(2);
     server.fate = () => undefined;
     await sink.write(batch(), context({ seq: 2 })); // the next batch of the writer starts afresh
+  });
+
+  it("ages also while the machine sleeps, and its steady clock with it", async () => {
+    const server = new FakeServer();
+    const clock = manualClock();
+    let sleptMs = 0;
+    const epochMs = () => clock.epochMs() + sleptMs;
+    server.fate = () => new Error("lost");
+    const sink = sinkOf(server, { clock: { ...clock, epochMs } });
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+    sleptMs = 31 * 60_000;
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(tooOld);
+  });
+
+  it.each([
+    ["MergeTree", "non_replicated_deduplication_window", tooOld],
+    // Its replicas may each have a UUID of their own, and remember together.
+    ["ReplicatedMergeTree", "replicated_deduplication_window", { disposition: "retryable" }],
+  ])("is sent again to another %s of the same name only as a replica", async (...of) => {
+    const [engine, window, told] = of;
+    const server = new FakeServer();
+    const table = { engine, engine_full: `${engine} ORDER BY id SETTINGS ${window} = 100` };
+    server.table = { ...table, uuid: "1" };
+    server.fate = () => new Error("lost");
+    const sink = sinkOf(server);
+    await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+    server.table = { ...table, uuid: "2" };
+    await expect(sink.write(batch(), context())).rejects.toMatchObject(told);
   });
 
   it("is not sent again after half a window of other inserts", async () => {

@@ -3,6 +3,7 @@ import { buffer } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { chdbTransport } from "./chdb-transport.ts";
 import { clientTransport, type ExecParams } from "./client-transport.ts";
+import { classifyClickHouse, serverCode } from "./error-codes.ts";
 
 const { signal } = new AbortController();
 const request = (body: readonly Uint8Array[]) => ({
@@ -86,6 +87,23 @@ describe("the transport of the official client", () => {
       true,
       true,
     ]);
+  });
+
+  it.each([
+    ["Code: 241. DB::Exception: Query memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)", 241],
+    ["<html>Please log in</html>", undefined],
+    ["\r\n__exception__\r\nCode: 6. DB::Exception: late", undefined],
+  ])("takes words behind a good status for an error: %s", async (text, code) => {
+    const error = await clientTransport(fakeClient(text).client)
+      .insert(request([]))
+      .catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ message: text });
+    expect(serverCode(error)).toBe(code);
+    if (code === undefined) expect(classifyClickHouse(error)).toMatchObject({ ambiguous: true });
+  });
+
+  it("takes an empty line for no words", async () => {
+    await clientTransport(fakeClient("\n").client).insert(request([]));
   });
 
   it("leaves errors to a client that tells no status", async () => {

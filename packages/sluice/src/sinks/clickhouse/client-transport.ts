@@ -59,7 +59,10 @@ export function clientTransport(client: ClickHouseClient): Transport {
     tellsStatus = http_status_code !== undefined;
     const text = await readAll(stream, signal);
     const code = response_headers?.["x-clickhouse-exception-code"];
-    if (code === undefined && isFine(http_status_code)) return text;
+    // Nothing is said of rows that are in: words are an error behind a status that was sent before, or
+    // those of a proxy that has sent nothing on.
+    const isAnswer = values === undefined || text.trim() === "";
+    if (code === undefined && isFine(http_status_code) && isAnswer) return text;
     throw Object.assign(new Error(text), { code, status: http_status_code });
   };
   return {

@@ -12,19 +12,23 @@ const LEAST_WINDOW: Readonly<Record<string, number>> = {
   non_replicated_deduplication_window: 0,
 };
 
-/** A table's row in system.tables; `undefined` if there is none to see. */
+/** A table's row in system.tables, with `more` of its columns; `undefined` if there is none to see. */
 export async function tableRow(
   transport: Transport,
   { database, table }: Pick<TableName, "database" | "table">,
   options: StatementOptions,
+  more = "",
 ): Promise<ResultRow | undefined> {
   const where = database === undefined ? "currentDatabase()" : stringLiteral(database);
   const rows = await transport.query(
-    `SELECT engine, engine_full, create_table_query, partition_key, dependencies_database, dependencies_table FROM system.tables WHERE database = ${where} AND name = ${stringLiteral(table)}`,
+    `SELECT engine, engine_full, create_table_query, partition_key, dependencies_database, dependencies_table${more} FROM system.tables WHERE database = ${where} AND name = ${stringLiteral(table)}`,
     options,
   );
   return rows[0];
 }
+
+/** Whether several servers are one table. */
+export const isReplicated = (engine = ""): boolean => /^(?:Replicated|Shared)/.test(engine);
 
 /** How many blocks a table remembers, and for how long. */
 export interface Window {
@@ -47,9 +51,13 @@ export async function windowOf(
     return { ...NO_WINDOW, reason: `the engine ${engine} does not deduplicate inserts` };
   }
   const full = String(row["engine_full"]);
-  const read = (name: string, where: string): Promise<number> =>
-    windowSetting(transport, full, name, where, options);
-  if (!/^(?:Replicated|Shared)/.test(engine)) {
+  let assumed = "";
+  const read = async (name: string, where: string): Promise<number> => {
+    const value = await windowSetting(transport, full, name, where, options);
+    if (value === undefined) assumed = ` assumed: ${where} cannot be read`;
+    return value ?? LEAST_WINDOW[name] ?? 0;
+  };
+  if (!isReplicated(engine)) {
     const name = "non_replicated_deduplication_window";
     const blocks = await read(name, "system.merge_tree_settings");
     const reason =
@@ -68,31 +76,28 @@ export async function windowOf(
   return {
     blocks,
     ms: seconds * 1_000,
-    reason: `${engine} with ${name} = ${blocks} and ${name}_seconds = ${seconds}`,
+    reason: `${engine} with ${name} = ${blocks} and ${name}_seconds = ${seconds}${assumed}`,
   };
 }
 
+/** What the table states, or else the server; `undefined` where neither tells. */
 async function windowSetting(
   transport: Transport,
   engineFull: string,
   name: string,
   where: string,
   options: StatementOptions,
-): Promise<number> {
+): Promise<number | undefined> {
   const own = engineFull.slice(engineFull.lastIndexOf(" SETTINGS "));
   const stated = new RegExp(`\\b${name} = '?(\\d+)`).exec(own)?.[1];
   if (stated !== undefined) return Number(stated);
-  const least = LEAST_WINDOW[name] ?? 0;
   // Not every server has these tables, and not every user may read them.
-  const ofServer = async (from: string): Promise<number | undefined> => {
-    try {
-      const sql = `SELECT value FROM ${from} WHERE name = ${stringLiteral(name)}`;
-      const value = (await transport.query(sql, options))[0]?.["value"];
-      return value === undefined ? undefined : Number(value);
-    } catch (error) {
-      if (serverCode(error) === undefined) throw error;
-      return undefined;
-    }
-  };
-  return (await ofServer(where)) ?? least;
+  try {
+    const sql = `SELECT value FROM ${where} WHERE name = ${stringLiteral(name)}`;
+    const value = (await transport.query(sql, options))[0]?.["value"];
+    return value === undefined ? undefined : Number(value);
+  } catch (error) {
+    if (serverCode(error) === undefined) throw error;
+    return undefined;
+  }
 }

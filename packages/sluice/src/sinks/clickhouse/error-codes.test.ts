@@ -16,7 +16,8 @@ const old = (code: number, message: string): Error =>
     `Code: ${code}, e.displayText() = DB::Exception: ${message}, e.what() = DB::Exception\n`,
   );
 
-const connection = (code: string): Error => Object.assign(new Error(code), { code });
+const connection = (code: string, syscall?: string): Error =>
+  Object.assign(new Error(code), { code, syscall });
 
 const verdict = (error: unknown): string => {
   const { outcome, ambiguous, schema } = classifyClickHouse(error);
@@ -33,6 +34,8 @@ describe("classifyClickHouse", () => {
       "retryable, ambiguous",
     ],
     [new TypeError("fetch failed", { cause: connection("EAI_AGAIN") }), "retryable"],
+    [connection("EHOSTUNREACH", "connect"), "retryable"],
+    [connection("EHOSTUNREACH", "read"), "retryable, ambiguous"],
     [connection("ECONNRESET"), "retryable, ambiguous"],
     [connection("ETIMEDOUT"), "retryable, ambiguous"],
     [new DOMException("aborted", "AbortError"), "retryable, ambiguous"],
@@ -40,6 +43,15 @@ describe("classifyClickHouse", () => {
     ["text", "retryable, ambiguous"],
     [undefined, "retryable, ambiguous"],
     [new Error("<html>Code: 33. Bad gateway</html>"), "retryable, ambiguous"],
+    [new Error("Error: 407 Proxy Authentication Required"), "retryable, ambiguous"],
+    [Object.assign(new Error("<html>"), { status: 413 }), "rejected, ambiguous"],
+    [Object.assign(new Error("<html>"), { status: 502 }), "retryable, ambiguous"],
+    [connection("CERT_HAS_EXPIRED"), "retryable"],
+    [connection("DEPTH_ZERO_SELF_SIGNED_CERT"), "retryable"],
+    [connection("SELF_SIGNED_CERT_IN_CHAIN"), "retryable"],
+    [connection("UNABLE_TO_VERIFY_LEAF_SIGNATURE"), "retryable"],
+    [connection("ERR_TLS_CERT_ALTNAME_INVALID"), "retryable"],
+    [connection("ERR_TLS_RENEGOTIATION_DISABLED"), "retryable, ambiguous"],
   ])("of what is no answer: %s is %s", (error, expected) => {
     expect(serverCode(error)).toBeUndefined();
     expect(verdict(error)).toBe(expected);
@@ -73,6 +85,27 @@ describe("classifyClickHouse", () => {
     [242, "TABLE_IS_READ_ONLY", "Table is in readonly mode", "retryable, ambiguous"],
     [516, "AUTHENTICATION_FAILED", "Authentication failed", "retryable"],
     [202, "TOO_MANY_SIMULTANEOUS_QUERIES", "Too many simultaneous queries", "retryable"],
+    [373, "SESSION_IS_LOCKED", "Session s is locked by a concurrent client", "retryable"],
+    [115, "UNKNOWN_SETTING", "Unknown setting 'a'", "retryable, schema"],
+    [
+      201,
+      "QUOTA_EXCEEDED",
+      "Quota for user `w` for 1m has been exceeded: queries = 4/3",
+      "retryable",
+    ],
+    [201, "QUOTA_EXCEEDED", "Quota (q) has been exceeded. Total queries: 4, max: 3", "retryable"],
+    [
+      201,
+      "QUOTA_EXCEEDED",
+      "Quota for user `w` for 1m has been exceeded: written_bytes = 4/3",
+      "retryable, ambiguous",
+    ],
+    [
+      6,
+      "CANNOT_PARSE_TEXT",
+      "Received from other:9000. DB::Exception: Cannot parse",
+      "retryable, ambiguous",
+    ],
     [9_999, "OF_TOMORROW", "whatever", "retryable, ambiguous"],
   ])("of %i %s, %s: %s", (code, type, message, expected) => {
     for (const error of [
@@ -103,6 +136,40 @@ describe("classifyClickHouse", () => {
     expect(verdict(inProcess(469, row))).toBe("rejected");
     const view = `${row}: while pushing to view default.\`odd 'view\``;
     expect(verdict(inProcess(469, view))).toBe("retryable, ambiguous");
+  });
+
+  // As 26.7 says them.
+  const READ =
+    ": (at row 1)\n: While executing BinaryRowInputFormat. (INCORRECT_DATA) (version 26.7)";
+  const CAST = ": while executing 'FUNCTION CAST(s :: 1, 'JSON'_String : 2) -> CAST(s) JSON : 4'.";
+  it.each([
+    `Cannot insert data into JSON column: Cannot read JSON object from JSON element: [": while pushing to view v"]${READ}`,
+    `Cannot insert data into JSON column: Cannot read JSON object from JSON element: ["Type of a must be b (while reading header)"]${READ}`,
+    `Cannot insert data into JSON column: Duplicate path found during parsing JSON object: a.: while pushing to view d.v. You can enable setting type_json_skip_duplicated_paths to skip duplicated paths during insert${READ}`,
+    `Cannot parse JSON object here: {": while pushing to view v": 1]${READ}`,
+    `Cannot parse JSON object here: : while pushing to view d.v${CAST}`,
+    `Cannot parse JSON object here: Type of 'a' must be b${CAST}`,
+  ])("nor the words of JSON, which are not quoted: %s", (message) => {
+    expect(verdict(inProcess(117, message))).toBe("rejected");
+    const view = `${message.replace(READ, CAST)}: while pushing to view d.v`;
+    expect(verdict(inProcess(117, view))).toBe("retryable, ambiguous");
+  });
+
+  it.each([
+    "d.v. (INCORRECT_DATA) (version 26.7.2.1 (official build))",
+    "d.v (7e6e5175-5bbd-47ef-a20b-877da924fee2): While executing MergeTreeSink. (INCORRECT_DATA)",
+    "d.v: while pushing to view d.`w (at 'x\\` row 1)`",
+    "default.v (version 19.17.4.11), e.what() = DB::Exception",
+  ])("knows a view's failure by its end: %s", (end) => {
+    const message = `Cannot parse JSON object here: it's: while pushing to view ${end}`;
+    expect(verdict(inProcess(117, message))).toBe("retryable, ambiguous");
+  });
+
+  it("is done with a row that says it a million times, or goes on and on", () => {
+    const said = ": while pushing to view v";
+    for (const row of [said.repeat(1e6), said + "v".repeat(1e7)]) {
+      classifyClickHouse(inProcess(117, `Cannot parse JSON object here: ${row}${READ}`));
+    }
   });
 
   it("never rejects by a message that the client cut off at capitals in brackets", () => {

@@ -16,9 +16,12 @@ export interface ClickHouseFailure {
   readonly ambiguous: boolean;
   /** How long the server wants to be left alone, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
-  /** The table may have changed: look at it again. */
+  /** The table or the server may have changed: look at them again. */
   readonly schema: boolean;
-  /** `rejected`: raised before any partition is written, on any server. */
+  /**
+   * `rejected`: raised before any partition is written, on any server. `retryable`: false where a table
+   * that hands rows on to several others may have handed some on by then.
+   */
   readonly early?: boolean | undefined;
   /** `retryable`: it fails the same way until somebody mends the server. */
   readonly lasting?: boolean | undefined;
@@ -32,11 +35,15 @@ const SCHEMA: ClickHouseFailure = { outcome: "retryable", ambiguous: false, sche
 const NOT_APPLIED: ClickHouseFailure = { outcome: "retryable", ambiguous: false, schema: false };
 /** Nobody but the one who deploys can mend it. */
 const MISTAKE: ClickHouseFailure = { ...NOT_APPLIED, lasting: true };
+/** Of the user, or of a server that was replaced by one of another version. */
+const UNKNOWN_SETTING: ClickHouseFailure = { ...MISTAKE, schema: true };
 const AMBIGUOUS: ClickHouseFailure = { outcome: "retryable", ambiguous: true, schema: false };
-const TOO_MANY_PARTS: ClickHouseFailure = { ...NOT_APPLIED, retryAfterMs: 5_000 };
+const TOO_MANY_PARTS: ClickHouseFailure = { ...NOT_APPLIED, early: false, retryAfterMs: 5_000 };
 const BUSY: ClickHouseFailure = { ...NOT_APPLIED, retryAfterMs: 1_000 };
 /** The memory of the server or the user: at what point of the insert, nothing tells. */
 const OUT_OF_MEMORY: ClickHouseFailure = { ...AMBIGUOUS, retryAfterMs: 1_000 };
+/** Refused before it was looked into: less may fit. */
+const TOO_LARGE: ClickHouseFailure = { ...EARLY, ambiguous: true };
 
 interface Code {
   readonly name: string;
@@ -105,7 +112,8 @@ const CODES: ReadonlyMap<number, Code> = new Map([
     81: "UNKNOWN_DATABASE",
     218: "TABLE_IS_DROPPED",
   }),
-  ...table(MISTAKE, { 62: "SYNTAX_ERROR", 115: "UNKNOWN_SETTING" }),
+  ...table(MISTAKE, { 62: "SYNTAX_ERROR" }),
+  ...table(UNKNOWN_SETTING, { 115: "UNKNOWN_SETTING" }),
   // Refused at the door.
   ...table(NOT_APPLIED, {
     73: "UNKNOWN_FORMAT",
@@ -115,6 +123,7 @@ const CODES: ReadonlyMap<number, Code> = new Map([
     194: "REQUIRED_PASSWORD",
     195: "IP_ADDRESS_NOT_ALLOWED",
     291: "DATABASE_ACCESS_DENIED",
+    373: "SESSION_IS_LOCKED",
     452: "SETTING_CONSTRAINT_VIOLATION",
     497: "ACCESS_DENIED",
     516: "AUTHENTICATION_FAILED",
@@ -128,8 +137,18 @@ const CODES: ReadonlyMap<number, Code> = new Map([
     {
       name: "INCORRECT_DATA",
       failure: DATA,
-      // The header and the table: "Type of 'a' must be UInt64, not UInt32".
-      unless: [[/Type of .+ must be |while reading header/s, SCHEMA]],
+      // The header and the table: "Type of 'a' must be UInt64, not UInt32". A refusal of a JSON column
+      // shows the row's own words.
+      unless: [[/^(?:Type of '|(?:Unknown|Duplicate) field found )/, SCHEMA]],
+    },
+  ],
+  [
+    201,
+    {
+      name: "QUOTA_EXCEEDED",
+      failure: AMBIGUOUS,
+      // Queries are counted at the door, rows and bytes as they are written.
+      unless: [[/exceeded: (?:queries|query_inserts|errors) = |Total queries/, NOT_APPLIED]],
     },
   ],
   [
@@ -137,7 +156,7 @@ const CODES: ReadonlyMap<number, Code> = new Map([
     {
       name: "TOO_MANY_PARTS",
       failure: TOO_MANY_PARTS, // the server merges too slowly: trying again at once makes it slower
-      unless: [[/Too many partitions for single INSERT block/i, { ...EARLY, ambiguous: true }]],
+      unless: [[/Too many partitions for single INSERT block/i, TOO_LARGE]],
     },
   ],
   [
@@ -160,25 +179,42 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
   "ENETUNREACH",
 ]);
 
-/** Names and values as messages quote them: VIOLATED_CONSTRAINT shows the row's own words. */
-const QUOTED = /'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`/gs;
+/** The certificate is not accepted: no request was sent. */
+const NOT_TRUSTED = /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED|UNABLE_TO_|ERR_TLS_CERT_)/;
+
+/** What a server says before its own words, once or twice. */
+const PREFIX =
+  /^(?:\s*(?:Code|Error): \d+[.,](?: e\.displayText\(\) =)? (?:DB::)?(?:\w*Exception): )+/;
 
 /** Classifies what a transport threw. */
 export function classifyClickHouse(error: unknown): ClickHouseFailure {
   const code = serverCode(error);
-  if (code === undefined) return neverConnected(error, 0) ? NOT_APPLIED : AMBIGUOUS;
-  const known = CODES.get(code);
-  const text = messageOf(error);
-  if (known === undefined) return AMBIGUOUS;
-  // The table itself may have the rows by then.
-  const said = code === 469 ? text.replace(QUOTED, "") : text;
-  if (/while pushing to view/i.test(said)) {
-    return { ...AMBIGUOUS, lasting: known.failure.outcome === "rejected" };
+  if (code === undefined) {
+    if (neverConnected(error, 0)) return NOT_APPLIED;
+    return property(error, "status") === 413 ? TOO_LARGE : AMBIGUOUS; // a proxy's limit
   }
+  const known = CODES.get(code);
+  if (known === undefined) return AMBIGUOUS;
+  const text = messageOf(error).replace(PREFIX, "");
+  // The table itself may have the rows by then, or other servers that they were handed on to.
+  const isLate = isOfView(text) || text.startsWith("Received from ");
+  if (isLate) return { ...AMBIGUOUS, lasting: known.failure.outcome === "rejected" };
   const failure = known.unless?.find(([pattern]) => pattern.test(text))?.[1] ?? known.failure;
   const cut = failure.outcome === "rejected" && isCut(error, known.name);
   return cut ? AMBIGUOUS : failure;
 }
+
+/**
+ * Whether a view failed. A row's own words may say so too, but never at the end: behind them comes a quote,
+ * or which row it was. Behind the view's name comes nothing but "(version …)" and the like.
+ */
+function isOfView(text: string): boolean {
+  const phrase = ": while pushing to view ";
+  const at = text.lastIndexOf(phrase); // once, however often a row says it
+  return at >= 0 && VIEW.test(text.slice(at + phrase.length, at + 10_000));
+}
+
+const VIEW = /^(?:`(?:[^`\\]|\\.)*`|[^`'"(]|\((?!at row))*$/s;
 
 /** The code of an error that a server answered with; `undefined` if it was no server's answer. */
 export function serverCode(error: unknown): number | undefined {
@@ -186,7 +222,8 @@ export function serverCode(error: unknown): number | undefined {
   if (typeof ofChdb === "number") return ofChdb;
   const code = property(error, "code"); // a number is the browser's: an AbortError has 20
   if (typeof code === "string" && /^\d{1,4}$/.test(code)) return Number(code);
-  const match = /^\s*(?:Code|Error): (\d{1,4})\b/.exec(messageOf(error));
+  // "Error: 407 …" alone is a proxy's.
+  const match = /^\s*(?:Code: |Error: (?=.*DB::))(\d{1,4})\b/s.exec(messageOf(error));
   return match === null ? undefined : Number(match[1]);
 }
 
@@ -199,11 +236,16 @@ function isCut(error: unknown, name: string): boolean {
   return typeof type === "string" && type !== name;
 }
 
-/** Whether it was the connection that failed, in whichever layer, and nothing but that. */
+/**
+ * Whether it was the connection that failed, in whichever layer, and nothing but that. A host may also become
+ * unreachable while an answer is read.
+ */
 function neverConnected(error: unknown, depth: number): boolean {
   if (depth > 5) return false;
   const code = property(error, "code");
-  if (typeof code === "string" && NOT_CONNECTED.has(code)) return true;
+  if (typeof code === "string" && (NOT_CONNECTED.has(code) || NOT_TRUSTED.test(code))) {
+    return !/^(?:read|write)/.test(String(property(error, "syscall")));
+  }
   const errors = property(error, "errors");
   if (Array.isArray(errors) && errors.length > 0) {
     return errors.every((one) => neverConnected(one, depth + 1));

@@ -3,15 +3,19 @@
  * batch that is sent again later than that is written twice.
  */
 
+import type { Clock } from "../../clock.ts";
+import type { Guarantee } from "./table-probe.ts";
+
 /** A batch that was sent. */
 export interface Sent {
   readonly writer: string;
   readonly token: string;
-  readonly since: number;
+  /** By both clocks: the steady one may stand still while the machine sleeps. */
+  readonly since: readonly [now: number, epochMs: number];
   /** How many inserts the sink had begun by then, this one included. */
   readonly inserts: number;
-  /** The table's definition by then. */
-  readonly definition: string;
+  /** The table by then. */
+  readonly guarantee: Guarantee;
   /** Attempts whose end is not known yet. */
   open: number;
   /** An attempt has ended without telling whether it was applied. */
@@ -24,24 +28,32 @@ export interface Past {
   readonly ageMs: number;
   /** How many other inserts this sink has begun since. */
   readonly otherInserts: number;
-  readonly definition: string;
+  /** The table by then. */
+  readonly guarantee: Guarantee;
 }
 
 /** Remembers, per writer, the one batch that may have been applied. */
 export class RetryAges {
+  readonly #clock: Clock;
   readonly #sent = new Map<string, Sent>();
   #inserts = 0;
 
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
   /** What is known of attempts before this one; `undefined` if none may have been applied. */
-  past(writer: string, token: string, now: number): Past | undefined {
+  past(writer: string, token: string): Past | undefined {
     const sent = this.#sent.get(writer);
     if (sent?.token !== token) return undefined;
-    const { since, inserts, definition } = sent;
-    return { ageMs: now - since, otherInserts: this.#inserts - inserts, definition };
+    const { inserts, guarantee } = sent;
+    const [now, epochMs] = sent.since;
+    const ageMs = Math.max(this.#clock.now() - now, this.#clock.epochMs() - epochMs);
+    return { ageMs, otherInserts: this.#inserts - inserts, guarantee };
   }
 
   /** An attempt begins: until its end is known, it may have been applied. */
-  began(writer: string, token: string, now: number, definition: string): Sent {
+  began(writer: string, token: string, guarantee: Guarantee): Sent {
     const known = this.#sent.get(writer);
     if (known?.token === token) {
       known.open += 1;
@@ -49,7 +61,8 @@ export class RetryAges {
     }
     this.#inserts += 1;
     const inserts = this.#inserts;
-    const sent = { writer, token, since: now, inserts, definition, open: 1, ambiguous: false };
+    const since = [this.#clock.now(), this.#clock.epochMs()] as const;
+    const sent = { writer, token, since, inserts, guarantee, open: 1, ambiguous: false };
     this.#sent.set(writer, sent);
     return sent;
   }

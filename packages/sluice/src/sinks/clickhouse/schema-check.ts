@@ -105,11 +105,9 @@ const isNullable = (type: string): boolean => NULLABLE.test(type);
 const inner = (type: string): string =>
   type.replace(NULLABLE, (_, low: string | undefined, of: string) => (low ?? "") + of);
 
-/** The error for a table that is not there, though it was created if `created`. */
-export function missingTable(table: TableName, created: boolean): SluiceError {
-  const remedy = created ? "it was dropped just now" : "createTable: true would create it";
-  return schemaError(table, [`the table does not exist; ${remedy}`]);
-}
+/** The error for a table that is not there. */
+export const missingTable = (table: TableName): SluiceError =>
+  schemaError(table, ["the table does not exist; createTable: true would create it"]);
 
 /** The error for a table that the server will not create. */
 export function notCreated(table: TableName, cause: unknown): SluiceError {

@@ -82,7 +82,13 @@ describe("the guarantee of a table", () => {
         tables: { t: { engine: "SharedMergeTree", engine_full: "SharedMergeTree ORDER BY id" } },
         defaults: refused(497),
       },
-      { deduplication: "token", windowBlocks: 100, windowMs: 3_600_000 },
+      {
+        deduplication: "token",
+        windowBlocks: 100,
+        windowMs: 3_600_000,
+        reason:
+          "SharedMergeTree with replicated_deduplication_window = 100 and replicated_deduplication_window_seconds = 3600 assumed: system.replicated_merge_tree_settings cannot be read",
+      },
     ],
     [
       "a replicated table that remembers nothing",
@@ -102,7 +108,18 @@ describe("the guarantee of a table", () => {
       { tables: { t: { engine: "Distributed", engine_full: "Distributed(c, d, t)" } } },
       { deduplication: "none", reason: "the engine Distributed does not deduplicate inserts" },
     ],
-    ["a table that is not shown", { tables: {} }, { deduplication: "none", engine: undefined }],
+    [
+      "a table that is not shown",
+      { tables: {} },
+      { deduplication: "none", engine: undefined, atomic: false },
+    ],
+    [
+      "an engine that nobody has heard of",
+      { tables: { t: { engine: "Alias", engine_full: "Alias('d', 'other')" } } },
+      { atomic: false },
+    ],
+    ["a table in memory", { tables: { t: { engine: "Memory" } } }, { atomic: true }],
+    ["a family of MergeTree", { tables: { t: plain() } }, { atomic: true }],
     [
       "a server without tokens",
       { tables: { t: plain(50) }, settings: ["insert_deduplicate"] },
@@ -148,6 +165,57 @@ describe("views that a table feeds", () => {
   it("are found on servers that do not name their targets", async () => {
     expect(await probe({ tables, hasTargets: false })).toMatchObject({
       openViews: ["d..inner_id.u-1"],
+    });
+  });
+
+  const replicated = (blocks: number, seconds: number): ResultRow => ({
+    engine: "ReplicatedMergeTree",
+    engine_full: `ReplicatedMergeTree ORDER BY id SETTINGS replicated_deduplication_window = ${blocks}, replicated_deduplication_window_seconds = ${seconds}`,
+  });
+
+  it("shorten the window to the least of any table behind them", async () => {
+    const behind = {
+      t: fed(plain(50), "v", "w", "list"),
+      v: view("d.v TO d.kept AS SELECT 1", "kept"),
+      w: view("d.w TO d.brief AS SELECT 1", "brief"),
+      list: { engine: "View" },
+      kept: fed(plain(90), "x"),
+      brief: replicated(1_000, 60),
+      x: view("d.x TO d.small AS SELECT 1", "small"),
+      small: plain(9),
+    };
+    expect(await probe({ tables: behind })).toMatchObject({
+      openViews: [],
+      windowBlocks: 9,
+      windowMs: 60_000,
+      maxRetryAgeMs: 30_000,
+    });
+  });
+
+  it("count as open where they keep no tokens, or are too many to follow", async () => {
+    const names = Array.from({ length: 102 }, (_, index) => `v${100 + index}`);
+    const many = Object.fromEntries(
+      names.map((name) => [name, view(`d.${name} TO d.kept AS SELECT 1`, "kept")]),
+    );
+    const all = { ...many, t: fed(plain(50), ...names), kept: plain(9) };
+    expect((await probe({ tables: all })).openViews).toEqual(["d.v200", "d.v201"]);
+    for (const engine of ["WindowView", "LiveView"]) {
+      const one = { t: fed(plain(50), "v"), v: { ...view("d.v AS SELECT 1"), engine } };
+      expect((await probe({ tables: one })).openViews).toEqual(["d.v"]);
+    }
+  });
+
+  it("may have inner tables that only UUIDs name", async () => {
+    const inner = view("d.v UUID 'u' TO INNER UUID 'w' (a UInt8) ENGINE = MergeTree AS SELECT 1");
+    const all = {
+      t: fed(plain(50), "v"),
+      v: inner,
+      ".inner_id.u-1": plain(9),
+      INNER: { engine: "Log" },
+    };
+    expect(await probe({ tables: all, hasTargets: false })).toMatchObject({
+      openViews: [],
+      windowBlocks: 9,
     });
   });
 

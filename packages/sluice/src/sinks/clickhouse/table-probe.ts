@@ -1,11 +1,11 @@
 /**
  * Looks at a server and a table, and tells what can be promised there.
  */
-import { tableRow, windowOf } from "./dedup-window.ts";
+import { isReplicated, tableRow, windowOf } from "./dedup-window.ts";
 import { stringLiteral, type TableName } from "./identifiers.ts";
 import { PINNED } from "./settings.ts";
 import type { ResultRow, RowFormat, StatementOptions, Transport } from "./transport.ts";
-import { openViews } from "./view-probe.ts";
+import { viewsOf } from "./view-probe.ts";
 
 /** What a table on a server can be promised. */
 export interface Guarantee {
@@ -24,11 +24,15 @@ export interface Guarantee {
   readonly atomic: boolean;
   /** The statement that would create the table, as far as the user may see it. */
   readonly definition: string;
+  /** When that was last changed, in Unix seconds; 0 where the server does not tell. */
+  readonly definedAt: number;
+  /** The table's UUID; empty where the server does not tell, or where each replica has one of its own. */
+  readonly uuid: string;
   /** Tables that materialized views fill from this one, and in which a batch sent again counts twice. */
   readonly openViews: readonly string[];
-  /** How many inserted blocks the table remembers; 0 for none. */
+  /** How many inserted blocks are remembered, by the table and those behind its views; 0 for none. */
   readonly windowBlocks: number;
-  /** How long it remembers them, in milliseconds; Infinity where only their number counts. */
+  /** How long they are remembered, in milliseconds; Infinity where only their number counts. */
   readonly windowMs: number;
   /** A batch that may have been applied is not sent again when it is older than this. */
   readonly maxRetryAgeMs: number;
@@ -47,7 +51,9 @@ export async function probeTable(
 ): Promise<Guarantee> {
   const versions = await transport.query("SELECT version() AS version", options);
   const settings = await settingsOf(transport, PINNED, options);
-  const row = await tableRow(transport, table, options);
+  const uuid = settings.has(TOKEN) ? ", toString(uuid) AS uuid" : ""; // there is none on older servers
+  const more = `, toUnixTimestamp(metadata_modification_time) AS defined_at${uuid}`;
+  const row = await tableRow(transport, table, options, more);
   const engine = row === undefined ? undefined : String(row["engine"]);
   const common = {
     version: String(versions[0]?.["version"]),
@@ -58,6 +64,8 @@ export async function probeTable(
       : ("RowBinary" as const),
     atomic: isAtomic(row, settings),
     definition: String(row?.["create_table_query"] ?? ""),
+    definedAt: Number(row?.["defined_at"] ?? 0),
+    uuid: isReplicated(engine) ? "" : String(row?.["uuid"] ?? ""),
     settings,
   };
   const window = await windowOf(transport, row, options);
@@ -69,20 +77,38 @@ export async function probeTable(
   if (window.blocks === 0) {
     return { ...common, ...none, deduplication: "none", reason: window.reason };
   }
+  const views = await viewsOf(transport, table, hasViewTokens(settings), options);
+  const windowMs = Math.min(window.ms, views.ms);
   return {
     ...common,
     deduplication: "token",
     reason: window.reason,
-    openViews: await openViews(transport, table, hasViewTokens(settings), options),
-    windowBlocks: window.blocks,
-    windowMs: window.ms,
-    maxRetryAgeMs: Math.min(window.ms / 2, MAX_RETRY_AGE_MS),
+    openViews: views.open,
+    windowBlocks: Math.min(window.blocks, views.blocks),
+    windowMs,
+    maxRetryAgeMs: Math.min(windowMs / 2, MAX_RETRY_AGE_MS),
   };
 }
 
+/** Whether a table of this engine keeps its rows itself. Others may hand some on before they fail. */
+export const keepsRows = (engine: string | undefined): boolean =>
+  /MergeTree$|^(?:Memory|Null|(?:Tiny|Stripe)?Log)$/.test(engine ?? "");
+
+/** What a refusal may go by besides the rows: time, chance, the server, or another table. */
+const UNSTEADY =
+  /\b(?:now|today|yesterday|utc|cur|rand|fuzz|generate|dict|joinGet|hasColumnInTable|file|get|host|region|server|uptime|user)\w*\(|\bSELECT\b|\bIN \(?[a-z_`]/i;
+
+/** Whether rows that the table refuses `now` were refused `before` as well: nothing in it has changed. */
+export const refusesAlike = (before: Guarantee, now: Guarantee): boolean =>
+  now.definition !== "" &&
+  now.definition === before.definition &&
+  // A constraint may have been dropped in between, and come back.
+  now.definedAt > 0 &&
+  now.definedAt === before.definedAt &&
+  !UNSTEADY.test(now.definition);
+
 function isAtomic(row: ResultRow | undefined, settings: ReadonlySet<string>): boolean {
-  const engine = String(row?.["engine"]);
-  if (engine === "Distributed" || engine === "Buffer") return false;
+  if (!keepsRows(String(row?.["engine"]))) return false;
   if (settings.has("max_insert_delayed_streams_for_parallel_write")) return true;
   return row !== undefined && String(row["partition_key"] ?? "") === "";
 }

@@ -2,7 +2,7 @@
  * What is known of a table: what the server promises, and how it states the columns of the rows.
  * Found out once, before the first insert, for all lanes together; a failure is not remembered.
  */
-import { isSluiceError, type SluiceError } from "../../errors.ts";
+import { isSluiceError, quote, retryable, type SluiceError } from "../../errors.ts";
 import type { RowColumn } from "../../shapes/row-binary/row-batch.ts";
 import { rowHeader } from "../../shapes/row-binary/row-header.ts";
 import { type CreateTableOptions, createTableSql } from "./create-table.ts";
@@ -42,11 +42,12 @@ const isUnchecked = (transport: Transport, { format }: Guarantee): boolean =>
   transport.casts === true || format === "RowBinary";
 
 /**
- * Why a table may not be created yet: load, a server that starts, a privilege that is to come. Any other
- * answer is about the statement.
+ * Why a table may not be created yet: load, a quota, a server that starts or stops, a replica that is still
+ * being dropped, a privilege or a profile that is to come. Any other answer is about the statement.
  */
 const MAY_PASS: ReadonlySet<number> = new Set([
-  159, 164, 192, 193, 194, 202, 209, 210, 225, 241, 242, 319, 497, 516, 745, 999,
+  159, 164, 192, 193, 194, 201, 202, 209, 210, 225, 236, 241, 242, 253, 319, 394, 452, 497, 516,
+  745, 999,
 ]);
 
 /** What is known of one table. */
@@ -93,7 +94,10 @@ export class TableStates {
     }
     if (described === undefined) {
       this.#guarantee = new Shared();
-      throw missingTable(table, createTable !== undefined);
+      if (createTable === undefined) throw missingTable(table);
+      // Another replica answers, which has not caught up; or somebody dropped it.
+      const message = `table ${quote(table.text)} was created and is not there yet`;
+      throw retryable(message, { ambiguous: false });
     }
     const guarantee = await this.guarantee(options);
     const readsJsonText = guarantee.settings.has("input_format_binary_read_json_as_string");

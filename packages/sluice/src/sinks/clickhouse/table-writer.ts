@@ -15,11 +15,11 @@ import {
 } from "../../errors.ts";
 import type { RowBatch, RowColumn } from "../../shapes/row-binary/row-batch.ts";
 import type { BatchId, WriteContext, WriteResult } from "../sink.ts";
-import type { ClickHouseFailure } from "./error-codes.ts";
+import { type ClickHouseFailure, serverCode } from "./error-codes.ts";
 import type { TableName } from "./identifiers.ts";
 import { type Past, RetryAges } from "./retry-age.ts";
 import { pinnedSettings } from "./settings.ts";
-import { type Guarantee, hasViewTokens } from "./table-probe.ts";
+import { type Guarantee, hasViewTokens, keepsRows, refusesAlike } from "./table-probe.ts";
 import { isMismatch, type TableState, type TableStates } from "./table-state.ts";
 import type { ClickHouseSettings, InsertRequest, Transport } from "./transport.ts";
 
@@ -44,11 +44,12 @@ export interface TableWriterParts {
 /** Writes batches into one table. */
 export class TableWriter {
   readonly #parts: TableWriterParts;
-  readonly #ages = new RetryAges();
+  readonly #ages: RetryAges;
   #warned = false;
 
   constructor(parts: TableWriterParts) {
     this.#parts = parts;
+    this.#ages = new RetryAges(parts.clock);
   }
 
   async ready({ columns, signal }: ReadyOptions = {}): Promise<Guarantee> {
@@ -78,15 +79,15 @@ export class TableWriter {
   }
 
   async write(batch: RowBatch, context: WriteContext<RowBatch>): Promise<WriteResult> {
-    const { transport, clock, states } = this.#parts;
+    const { transport, states } = this.#parts;
     const { writer } = context.id;
     const token = tokenOf(context.id);
-    const past = this.#ages.past(writer, token, clock.now());
+    const past = this.#ages.past(writer, token);
     if (past !== undefined) states.forget(); // it must still be what made sending again safe
     const state = await this.#look(batch, context, past);
     this.#refuseWeak(state.guarantee, context, past);
     if (past !== undefined) this.#refuseOld(state.guarantee, past);
-    const sent = this.#ages.began(writer, token, clock.now(), state.guarantee.definition);
+    const sent = this.#ages.began(writer, token, state.guarantee);
     try {
       await transport.insert(this.#request(batch, context, state, token));
     } catch (error) {
@@ -154,36 +155,49 @@ export class TableWriter {
   /** What the engine is told of a failed insert, and whether that leaves open what it did. */
   async #verdict(failed: Failed): Promise<{ error: SluiceError; ambiguous: boolean }> {
     const { error: cause, failure, batch, context, state, past } = failed;
-    const { outcome, retryAfterMs, schema, early = false, lasting = false } = failure;
+    const { outcome, retryAfterMs, schema, early, lasting = false } = failure;
+    const { atomic, deduplication, engine, settings } = state.guarantee;
     const message = `${this.#at()}: ${shorten(cause)}`;
     const again = (ambiguous: boolean) => ({
       error: retryable(message, { cause, ambiguous, retryAfterMs }),
       ambiguous,
     });
     const isRejected = outcome === "rejected";
+    // Other tables may have rows that this one handed on before their server refused some.
+    const isSpread = !keepsRows(engine) && serverCode(cause) !== undefined;
     // Some partitions may have their rows, or the table when a view has not: only the same batch under
     // the same token may follow, and where no token is heeded, nothing.
-    const isPartial = isRejected ? !early && !state.guarantee.atomic : failure.ambiguous && lasting;
-    if (isPartial && state.guarantee.deduplication === "none") {
+    const isPartial = isRejected
+      ? isSpread || (early !== true && !atomic)
+      : failure.ambiguous && lasting;
+    if (isPartial && deduplication === "none") {
       return { error: undecided(message, { cause }), ambiguous: true };
     }
     if (isPartial) return again(true);
-    let definition: string | undefined;
+    let now: TableState | undefined;
     if (schema || (isRejected && (past !== undefined || context.id.part === undefined))) {
-      const now = await this.#lookAgain(batch, context);
-      if (isMismatch(now)) return { error: refuseWhole(now, past), ambiguous: false };
-      if (now instanceof Error) return again(false);
-      definition = now.guarantee.definition;
+      const found = await this.#lookAgain(batch, context);
+      if (isMismatch(found)) return { error: refuseWhole(found, past), ambiguous: false };
+      if (found instanceof Error) return again(false);
+      now = found;
     }
     if (!isRejected && lasting) {
+      if (now !== undefined && !this.#isUsers(message, settings, now)) return again(false);
       return { error: rejected(message, { cause, whole: true }), ambiguous: false };
     }
-    if (!isRejected) return again(failure.ambiguous);
+    if (!isRejected) return again(failure.ambiguous || (isSpread && early === false));
     // Halves have tokens of their own: they would land beside what an earlier attempt may have left.
     // None has left anything if the table is the same that refused these rows now.
-    const isSame = definition !== undefined && definition !== "" && definition === past?.definition;
-    if (past !== undefined && (failure.ambiguous || !isSame)) return again(false);
+    const isSame = now !== undefined && past && refusesAlike(past.guarantee, now.guarantee);
+    if (past !== undefined && (failure.ambiguous || isSame !== true)) return again(false);
     return { error: rejected(message, { cause, ambiguous: false }), ambiguous: false };
+  }
+
+  /** Whether a setting that the server does not know is one of the user's, and none that it knew before. */
+  #isUsers(message: string, before: ReadonlySet<string>, { guarantee }: TableState): boolean {
+    const { settings } = guarantee;
+    const isSame = settings.size === before.size && [...before].every((name) => settings.has(name));
+    return isSame && Object.keys(this.#parts.settings).some((name) => message.includes(name));
   }
 
   /** The table as it is now, or why it is not right or cannot be looked at. */
@@ -234,8 +248,8 @@ export class TableWriter {
 
   /** A batch that the server may have forgotten is not sent again: nobody could tell it from a new one. */
   #refuseOld(
-    { deduplication, maxRetryAgeMs, windowBlocks }: Guarantee,
-    { ageMs, otherInserts }: Past,
+    { deduplication, maxRetryAgeMs, windowBlocks, uuid }: Guarantee,
+    { ageMs, otherInserts, guarantee }: Past,
   ): void {
     if (deduplication === "none") return;
     const why =
@@ -243,7 +257,9 @@ export class TableWriter {
         ? `${Math.round(ageMs)} ms ago, and the table is trusted to remember it for ${maxRetryAgeMs} ms`
         : otherInserts >= windowBlocks / 2
           ? `${otherInserts} inserts ago, and the table remembers ${windowBlocks} blocks`
-          : undefined;
+          : uuid !== guarantee.uuid
+            ? "to another table, whose place this one has taken"
+            : undefined;
     if (why === undefined) return;
     const message = `${this.#at()}: the batch may have been applied ${why}; sent again it could be written twice`;
     const cause = new SluiceError("SLUICE_ERR_CLICKHOUSE_DEDUPLICATION", message);

@@ -14,26 +14,33 @@ type Named = Pick<TableName, "database" | "table">;
 /** No installation has more; whatever has, is not followed to its end. */
 const MAX_TABLES = 100;
 
-/**
- * The tables that views fill from `table`, directly or not, and in which a batch that is sent again
- * does not count exactly once; without `viewTokens`, all of them.
- */
-export async function openViews(
+/** What becomes of a batch that is sent again, in the tables that views fill. */
+export interface ViewsFound {
+  /** Those in which it does not count exactly once; without tokens of their own, all of them. */
+  readonly open: readonly string[];
+  /** The least that any of the others remembers, in blocks and in milliseconds; Infinity for no limit. */
+  readonly blocks: number;
+  readonly ms: number;
+}
+
+/** Follows the views that read `table`, directly or not. */
+export async function viewsOf(
   transport: Transport,
   table: Named,
   viewTokens: boolean,
   options: StatementOptions,
-): Promise<readonly string[]> {
+): Promise<ViewsFound> {
   const open: string[] = [];
+  let least = { blocks: Infinity, ms: Infinity };
   const seen = new Set<string>();
   const queue: Named[] = [table];
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     const row = await tableRow(transport, next, options);
     for (const view of dependents(row)) {
       const name = `${view.database}.${view.table}`;
-      if (seen.has(name) || seen.size >= MAX_TABLES) continue;
+      if (seen.has(name)) continue;
       seen.add(name);
-      const target = await targetOf(transport, view, options);
+      const target = seen.size > MAX_TABLES ? undefined : await targetOf(transport, view, options);
       if (target === "no view") continue;
       if (target === undefined) {
         open.push(name);
@@ -42,11 +49,12 @@ export async function openViews(
       queue.push(target);
       const found = await tableRow(transport, target, options);
       if (found?.["engine"] === "Null") continue; // keeps nothing, and hands on
-      const { blocks } = await windowOf(transport, found, options);
+      const { blocks, ms } = await windowOf(transport, found, options);
       if (blocks === 0 || !viewTokens) open.push(`${target.database}.${target.table}`);
+      else least = { blocks: Math.min(blocks, least.blocks), ms: Math.min(ms, least.ms) };
     }
   }
-  return open.sort();
+  return { open: open.sort(), ...least };
 }
 
 function dependents(row: Readonly<Record<string, unknown>> | undefined): readonly Named[] {
@@ -70,7 +78,10 @@ async function targetOf(
     options,
   );
   if (row === undefined) return undefined;
-  if (row["engine"] !== "MaterializedView") return "no view";
+  // A WindowView or LiveView keeps what it makes where no token is known.
+  if (row["engine"] !== "MaterializedView") {
+    return /\wView$/.test(String(row["engine"])) ? undefined : "no view";
+  }
   try {
     const sql = `SELECT target_database, target_table ${where}${stringLiteral(view.table)}`;
     const [told] = await transport.query(sql, options);
@@ -90,10 +101,10 @@ async function targetOf(
   return undefined;
 }
 
-/** `CREATE MATERIALIZED VIEW a.b TO c.d (…`: c.d. */
+/** `CREATE MATERIALIZED VIEW a.b TO c.d (…`: c.d. `TO INNER UUID '…'` names no table. */
 function statedTarget(sql: string): Named | undefined {
   const name = String.raw`(?:\`(?:[^\`\\]|\\.)*\`|\w+)`;
-  const pattern = String.raw`^CREATE MATERIALIZED VIEW ${name}(?:\.${name})?(?: UUID '[^']*')? TO (?:(${name})\.)?(${name})`;
+  const pattern = String.raw`^CREATE MATERIALIZED VIEW ${name}(?:\.${name})?(?: UUID '[^']*')? TO (?!INNER UUID )(?:(${name})\.)?(${name})`;
   const [, database, table] = new RegExp(pattern, "s").exec(sql) ?? [];
   if (table === undefined) return undefined;
   const plain = (text: string): string => (text.startsWith("`") ? unquoted(text) : text);

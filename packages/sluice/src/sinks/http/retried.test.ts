@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { SluiceError } from "../../errors.ts";
 import type { SluiceEvent } from "../../events.ts";
 import { manualClock } from "../../testing/index.ts";
 import { createJsonClient, HttpError, type JsonClient, type JsonClientOptions } from "./index.ts";
@@ -182,12 +183,18 @@ describe("request", () => {
 
   describe("of a POST that is under way", () => {
     /** Sends one to a server that never answers, and waits until it is there. */
-    const send = async (options: Partial<JsonClientOptions>, idempotent?: boolean) => {
+    const send = async (
+      options: Partial<JsonClientOptions>,
+      idempotent?: boolean,
+      signal?: AbortSignal,
+    ) => {
       let came = (): void => undefined;
       const arrived = new Promise<void>((resolve) => (came = resolve));
       const client = await serve((request) => void request.resume().on("end", came), options);
       const request = idempotent === undefined ? { path: "/x" } : { path: "/x", idempotent };
-      const failure = client.request({ ...request, body: 1 }).catch((error: unknown) => error);
+      const failure = client
+        .request({ ...request, body: 1 }, { signal })
+        .catch((error: unknown) => error);
       await arrived;
       return { client, failure };
     };
@@ -224,6 +231,14 @@ describe("request", () => {
       });
     });
 
+    it("has its caller's own reason where that aborts it, whatever the reason is", async () => {
+      const reason = new SluiceError("SLUICE_ERR_BATCHER_CLOSED", "another engine has closed");
+      const controller = new AbortController();
+      const { failure } = await send({}, undefined, controller.signal);
+      controller.abort(reason);
+      expect(await failure).toBe(reason);
+    });
+
     it("is unanswered where it may be repeated", async () => {
       const clock = manualClock();
       const once = { callTimeoutMs: 5_000, retry: { maxAttempts: 1 } };
@@ -239,6 +254,20 @@ describe("request", () => {
       code: "SLUICE_ERR_CALL_UNANSWERED",
     });
   });
+
+  it.each([undefined, null, 5, { path: 5 }, { path: "/x", method: 5 }])(
+    "%j is refused as none, and that is told",
+    async (request) => {
+      const events: SluiceEvent[] = [];
+      const client = await serve(statuses(200).listener, {
+        observe: (event) => events.push(event),
+      });
+      await expect(client.request(request as never)).rejects.toMatchObject({
+        code: "SLUICE_ERR_OPTION_INVALID",
+      });
+      expect(events.map(({ type }) => type)).toContain("dead-lettered");
+    },
+  );
 
   it("tells observers neither headers nor bodies nor queries", async () => {
     const events: SluiceEvent[] = [];

@@ -44,8 +44,11 @@ interface Sent {
 /** Methods that may be repeated (RFC 9110 §9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 
-const mayRepeat = ({ method = "POST", idempotent }: JsonRequest): boolean =>
-  idempotent ?? IDEMPOTENT.has(method.toUpperCase());
+/** Asked before anybody has looked at the request: it may be anything. */
+function mayRepeat(request: JsonRequest): boolean {
+  const { method = "POST", idempotent } = Object(request) as JsonRequest;
+  return idempotent ?? IDEMPOTENT.has(String(method).toUpperCase());
+}
 
 /** What a request ends with that has had no answer of its own. */
 const OPEN: ReadonlySet<string> = new Set([
@@ -91,7 +94,9 @@ export function retried(
         return (await requests.load(one, waitOptions)) as Answer;
       } catch (error) {
         // Time ran out, or the client closed, while it was under way.
-        const open = isSluiceError(error) && OPEN.has(error.code);
+        const aborted =
+          waitOptions?.signal?.aborted === true && error === waitOptions.signal.reason;
+        const open = !aborted && isSluiceError(error) && OPEN.has(error.code);
         throw open && one.ambiguous && !mayRepeat(request)
           ? notAgain(request, messageOf(error), error)
           : error;
@@ -109,6 +114,6 @@ function notAgain({ method = "POST" }: JsonRequest, why: string, cause?: unknown
 /** Observers log what they are told, and headers are secrets; so may bodies and queries be. */
 function withoutHeaders(event: SluiceEvent): SluiceEvent {
   if (event.type !== "dead-lettered") return event;
-  const { method = "POST", path } = (event.entry as Sent).request;
-  return { ...event, entry: { method, path: path.replace(/[?].*$/s, "") } };
+  const { method = "POST", path } = Object((event.entry as Sent).request) as JsonRequest;
+  return { ...event, entry: { method, path: String(path).replace(/[?].*$/s, "") } };
 }

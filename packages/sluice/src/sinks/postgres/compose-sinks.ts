@@ -13,7 +13,7 @@ export type SinkBatches<P extends SinkParts> = {
 /**
  * Writes every part of a `compose` batch in one statement, in one transaction, under one ledger
  * entry. The sinks must share one driver and the same options `ledger`, `prepare` and `classify`.
- * Parts are written in the order in which they are named: name them alike in every process. What a
+ * Parts are written in the order in which they are named: name them as the shape does, in every process. What a
  * part has to tell is told under its name. No two parts may write to one table: within a statement
  * PostgreSQL changes a row once, and passes over what else would change it.
  *

@@ -237,7 +237,9 @@ function refuseRollback(answer: unknown): void {
     typeof answer === "object" && answer !== null && "command" in answer
       ? answer.command
       : "COMMIT";
-  if (command !== "COMMIT") throw new Error(`the server answered COMMIT with ${String(command)}`);
+  if (command === "COMMIT") return;
+  const message = `the server answered COMMIT with ${String(command)}`;
+  throw Object.assign(new Error(message), { code: "40000" }); // transaction_rollback
 }
 
 function postgresJsSession(sql: PostgresJsTransaction, signal: AbortSignal | undefined): Session {

@@ -15,7 +15,7 @@ import {
   storedRejections,
   storeRejections,
 } from "./ledger.ts";
-import { classifySqlstate, type FailureClass, sqlstateOf } from "./sqlstate.ts";
+import { classifySqlstate, type FailureClass, isRolledBack, sqlstateOf } from "./sqlstate.ts";
 import {
   addDetails,
   type BoundWrite,
@@ -109,6 +109,9 @@ interface WriterParts<Batch> {
 /** A prepared statement is gone, or somebody else's: 26000 and 42P05. */
 const NOT_ONES_OWN = ["26000", "42P05"];
 
+/** A row refers to one that is not there. */
+const FOREIGN_KEY = "23503";
+
 class Writer<Batch> {
   readonly #parts: WriterParts<Batch>;
   #prepare: boolean;
@@ -149,7 +152,7 @@ class Writer<Batch> {
       const message = messageOf(error);
       this.#goUnprepared(error, warn);
       if (this.#parts.classify(error) === "rejected") throw this.#refusal(message, error);
-      throw retryable(message, { cause: error, ambiguous: committing });
+      throw retryable(message, { cause: error, ambiguous: committing && !isRolledBack(error) });
     }
   }
 
@@ -209,7 +212,9 @@ class Writer<Batch> {
       }
     }
     let details: Details = {};
-    const faults = await bisect(batch, cause, shape, async (part) => {
+    /** Refused alone for what they refer to, which may stand behind them. */
+    const orphans = new Map<number, Batch>();
+    const attempt = async (part: Batch, from: number) => {
       // More faults than time: the engine halves the batch, and each half has an attempt of its own.
       if (remainingMs() < timeoutMs / 2) throw this.#refusal("too many entries at fault", cause);
       statements += 1;
@@ -218,14 +223,24 @@ class Writer<Batch> {
           this.#statement(inner, part, undefined, []),
         );
         details = addDetails(details, landed.details);
+        orphans.delete(from);
         return undefined;
       } catch (error) {
         if (isSluiceError(error) && error.disposition === "rejected")
           return { cause: error.cause ?? error };
-        if (classify(error) === "rejected") return { cause: error };
-        throw error;
+        if (classify(error) !== "rejected") throw error;
+        if (sqlstateOf(error) === FOREIGN_KEY && shape.size(part).entries === 1)
+          orphans.set(from, part);
+        return { cause: error };
       }
-    });
+    };
+    const refused = await bisect(batch, cause, shape, (part, _, from) => attempt(part, from));
+    const orphaned = new Set(orphans.keys());
+    for (let left = Infinity; orphans.size < left; ) {
+      left = orphans.size;
+      for (const [from, part] of Array.from(orphans)) await attempt(part, from);
+    }
+    const faults = refused.filter(({ index }) => !orphaned.has(index) || orphans.has(index));
     if (ledger !== undefined) await storeRejections(session, ledger.quoted, id, faults);
     return { rejected: faults, statements, ...told(details) };
   }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { classifySqlstate } from "./sqlstate.ts";
+import { classifySqlstate, isRolledBack } from "./sqlstate.ts";
 
-const failed = (code: string, routine?: string): Error =>
-  Object.assign(new Error("of the server"), { code, routine });
+const failed = (code: string, routine?: string, position?: string): Error =>
+  Object.assign(new Error("of the server"), { code, routine, position });
 
 describe("54000, program_limit_exceeded", () => {
   it.each([
@@ -18,16 +18,38 @@ describe("54000, program_limit_exceeded", () => {
     "GetNewTransactionId", // the database takes no commands, to avoid wraparound
     "GetNewMultiXactId",
     "PreCommit_Notify", // the queue of notifications is full
+    "ExtendBufferedRelShared", // the table has as many blocks as there can be
   ])("is the server's own trouble where %s says it, and passes", (routine) => {
     expect(classifySqlstate(failed("54000", routine))).toBe("retryable");
   });
 });
 
-it.each(["22003", "23505", "44000", "P0001", "21000"])("%s lies in the data", (code) => {
+describe("42601, syntax error", () => {
+  it("lies in the data where a value has no place in the statement", () => {
+    expect(classifySqlstate(failed("42601", "prssyntaxerror"))).toBe("rejected");
+  });
+
+  it("is the statement's where it has one, or sets a column twice", () => {
+    expect(classifySqlstate(failed("42601", "scanner_yyerror", "17"))).toBe("retryable");
+    expect(classifySqlstate(failed("42601", "process_matched_tle"))).toBe("retryable");
+  });
+});
+
+describe("a failure at COMMIT", () => {
+  it.each(["40001", "40P01", "40000", "23503", "25P02"])("by %s has committed nothing", (code) => {
+    expect(isRolledBack(failed(code))).toBe(true);
+  });
+
+  it.each(["40003", "57P01", "08006", "ECONNRESET"])("by %s may have committed", (code) => {
+    expect(isRolledBack(failed(code))).toBe(false);
+  });
+});
+
+it.each(["22003", "23505", "44000", "P0001", "21000", "54001"])("%s lies in the data", (code) => {
   expect(classifySqlstate(failed(code))).toBe("rejected");
 });
 
-it.each(["40P01", "57014", "53100", "42P01", "42501", "3D000", "ECONNRESET"])(
+it.each(["40P01", "2200H", "57014", "53100", "42P01", "42501", "3D000", "ECONNRESET"])(
   "%s may pass, or lies in the schema",
   (code) => {
     expect(classifySqlstate(failed(code))).toBe("retryable");

@@ -11,14 +11,28 @@ export type FailureClass = "retryable" | "rejected";
  */
 const DATA_CLASSES = ["22", "23", "44", "P0"];
 
-/** Single states of other classes: a key too long for its index, a row twice in one upsert. */
-const DATA_STATES = ["54000", "21000"];
+/** Single states of other classes: a key too long for its index, JSON too deep, a row twice in one upsert. */
+const DATA_STATES = ["54000", "54001", "21000"];
+
+/** A sequence is used up: nothing that rows could mend. */
+const NOT_DATA_STATES = ["2200H"];
 
 /**
  * The functions of the server that say 54000 of the server itself: no transaction ids are left before
- * VACUUM (varsup.c, multixact.c), the queue of notifications is full (async.c).
+ * VACUUM (varsup.c, multixact.c), the queue of notifications is full (async.c), a table is as large as
+ * tables can be (bufmgr.c, md.c).
  */
-const SERVER_ROUTINES = /^(?:GetNewTransactionId|GetNewMultiXactId|PreCommit_Notify)$/;
+const SERVER_ROUTINES =
+  /^(?:GetNewTransactionId|GetNewMultiXactId|PreCommit_Notify|ExtendBufferedRel\w*|mdextend|mdzeroextend|ReadBuffer_common)$/;
+
+/**
+ * 42601, syntax error, of a value: types such as tsvector, ltree and jsonpath have a syntax of their own. Of
+ * a statement it has a position, but for a column that is set twice.
+ */
+const isSyntaxOfValue = (state: string, error: object): boolean =>
+  state === "42601" &&
+  !("position" in error && error.position !== undefined) &&
+  routineOf(error) !== "process_matched_tle";
 
 /** The SQLSTATE of a driver's error; `undefined` where there is none. */
 export function sqlstateOf(error: unknown): string | undefined {
@@ -31,6 +45,13 @@ const routineOf = (error: unknown): string =>
   String((error as { readonly routine?: unknown }).routine ?? "");
 
 /**
+ * Whether a failure at COMMIT says for certain that nothing was committed: transaction rollback (40, but for
+ * 40003, completion unknown), a violated constraint, a transaction that had failed before.
+ */
+export const isRolledBack = (error: unknown): boolean =>
+  /^(?:40(?!003)|23|25P02)/.test(sqlstateOf(error) ?? "");
+
+/**
  * Classifies a driver's error. Whatever is not about the data is retryable: a lost connection, a
  * deadlock, a timeout, a full disk, and also a missing table or privilege (classes 42, 28, 3D). No
  * halving mends those, and dead-lettering all traffic because a migration came late helps nobody.
@@ -38,6 +59,10 @@ const routineOf = (error: unknown): string =>
 export function classifySqlstate(error: unknown): FailureClass {
   const state = sqlstateOf(error);
   if (state === undefined) return "retryable";
-  const data = DATA_CLASSES.includes(state.slice(0, 2)) || DATA_STATES.includes(state);
-  return data && !SERVER_ROUTINES.test(routineOf(error)) ? "rejected" : "retryable";
+  const data =
+    DATA_CLASSES.includes(state.slice(0, 2)) ||
+    DATA_STATES.includes(state) ||
+    isSyntaxOfValue(state, error as object);
+  const server = NOT_DATA_STATES.includes(state) || SERVER_ROUTINES.test(routineOf(error));
+  return data && !server ? "rejected" : "retryable";
 }
