@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 /** Far above the real size; a file that does not belong in the tarball is what crosses it. */
-const MAX_UNPACKED_BYTES = 2_000_000;
+const MAX_UNPACKED_BYTES = 3_000_000;
 
 interface Packed {
   readonly filename: string;
