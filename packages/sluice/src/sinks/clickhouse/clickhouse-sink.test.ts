@@ -138,7 +138,6 @@ describe("an insert", () => {
       min_insert_block_size_rows: 3_000_000,
       min_insert_block_size_bytes: 0,
       max_execution_time: 9,
-      send_progress_in_http_headers: 0,
     });
     expect(server.inserts[1]?.settings).toMatchObject({
       max_insert_block_size: 2 ** 20,
@@ -429,8 +428,27 @@ describe("a failed insert", () => {
     it("is halved if the table is what it was: the first was refused as well", async () => {
       // None of these is a function that the time or another table goes into.
       const definition =
-        "CREATE TABLE events (now DateTime, CONSTRAINT c CHECK notEmpty(kind) AND (id IN (1, 2))) ENGINE = VersionedCollapsingMergeTree(a, b)";
+        "CREATE TABLE events (now DateTime, at DateTime64(3) DEFAULT now64(3) COMMENT 'in UTC; SELECT it', CONSTRAINT c CHECK notEmpty(kind) AND (id IN (1, 2))) ENGINE = VersionedCollapsingMergeTree(a, b)";
       const sink = sinkOf(poisoned(() => definition));
+      await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
+      const second = { disposition: "rejected", ambiguous: false };
+      await expect(sink.write(batch(), context())).rejects.toMatchObject(second);
+    });
+
+    it("is halved if the table is replicated, whose replicas tell of their own files", async () => {
+      const server = poisoned(() => "CREATE TABLE events");
+      let looks = 0;
+      const engine = "ReplicatedMergeTree";
+      const engine_full = `${engine} ORDER BY id SETTINGS replicated_deduplication_window = 100, replicated_deduplication_window_seconds = 3600`;
+      Object.defineProperty(server, "table", {
+        get: () => ({
+          engine,
+          engine_full,
+          create_table_query: "CREATE TABLE events",
+          defined_at: ++looks,
+        }),
+      });
+      const sink = sinkOf(server);
       await expect(sink.write(batch(), context())).rejects.toMatchObject({ ambiguous: true });
       const second = { disposition: "rejected", ambiguous: false };
       await expect(sink.write(batch(), context())).rejects.toMatchObject(second);

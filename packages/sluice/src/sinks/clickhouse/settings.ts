@@ -64,8 +64,6 @@ export function pinnedSettings({
     // The server gives up before the client does, and says so.
     max_execution_time: Math.max(1, Math.floor((remainingMs * 0.9) / 1_000)),
     timeout_overflow_mode: "throw",
-    // An answer begins when all is done: its status says how that went.
-    send_progress_in_http_headers: 0,
   };
 }
 

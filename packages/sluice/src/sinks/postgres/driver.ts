@@ -238,8 +238,8 @@ function refuseRollback(answer: unknown): void {
       ? answer.command
       : "COMMIT";
   if (command === "COMMIT") return;
-  const message = `the server answered COMMIT with ${String(command)}`;
-  throw Object.assign(new Error(message), { code: "40000" }); // transaction_rollback
+  const error = new Error(`the server answered COMMIT with ${String(command)}`);
+  throw command === "ROLLBACK" ? Object.assign(error, { code: "40000" }) : error; // transaction_rollback
 }
 
 function postgresJsSession(sql: PostgresJsTransaction, signal: AbortSignal | undefined): Session {

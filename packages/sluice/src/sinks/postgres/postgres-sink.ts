@@ -212,11 +212,12 @@ class Writer<Batch> {
       }
     }
     let details: Details = {};
+    const hasTime = (): boolean => remainingMs() >= timeoutMs / 2;
     /** Refused alone for what they refer to, which may stand behind them. */
     const orphans = new Map<number, Batch>();
     const attempt = async (part: Batch, from: number) => {
       // More faults than time: the engine halves the batch, and each half has an attempt of its own.
-      if (remainingMs() < timeoutMs / 2) throw this.#refusal("too many entries at fault", cause);
+      if (!hasTime()) throw this.#refusal("too many entries at fault", cause);
       statements += 1;
       try {
         const landed = await session.savepoint((inner) =>
@@ -238,7 +239,7 @@ class Writer<Batch> {
     const orphaned = new Set(orphans.keys());
     for (let left = Infinity; orphans.size < left; ) {
       left = orphans.size;
-      for (const [from, part] of Array.from(orphans)) await attempt(part, from);
+      for (const [from, part] of Array.from(orphans)) if (hasTime()) await attempt(part, from);
     }
     const faults = refused.filter(({ index }) => !orphaned.has(index) || orphans.has(index));
     if (ledger !== undefined) await storeRejections(session, ledger.quoted, id, faults);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { classifySqlstate, isRolledBack } from "./sqlstate.ts";
 
-const failed = (code: string, routine?: string, position?: string): Error =>
-  Object.assign(new Error("of the server"), { code, routine, position });
+const failed = (code: string, routine?: string, position?: string, where?: string): Error =>
+  Object.assign(new Error("of the server"), { code, routine, position, where });
 
 describe("54000, program_limit_exceeded", () => {
   it.each([
@@ -32,6 +32,12 @@ describe("42601, syntax error", () => {
   it("is the statement's where it has one, or sets a column twice", () => {
     expect(classifySqlstate(failed("42601", "scanner_yyerror", "17"))).toBe("retryable");
     expect(classifySqlstate(failed("42601", "process_matched_tle"))).toBe("retryable");
+  });
+
+  it.each(["42601", "54001"])("is a trigger's where it says so: %s", (code) => {
+    const where = "PL/pgSQL function audit() line 3 at EXECUTE";
+    expect(classifySqlstate(failed(code, "exec_stmt_execsql", undefined, where))).toBe("retryable");
+    expect(classifySqlstate(failed(code, "check_stack_depth"))).toBe("rejected");
   });
 });
 

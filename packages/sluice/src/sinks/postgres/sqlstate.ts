@@ -11,8 +11,8 @@ export type FailureClass = "retryable" | "rejected";
  */
 const DATA_CLASSES = ["22", "23", "44", "P0"];
 
-/** Single states of other classes: a key too long for its index, JSON too deep, a row twice in one upsert. */
-const DATA_STATES = ["54000", "54001", "21000"];
+/** Single states of other classes: a key too long for its index, a row twice in one upsert. */
+const DATA_STATES = ["54000", "21000"];
 
 /** A sequence is used up: nothing that rows could mend. */
 const NOT_DATA_STATES = ["2200H"];
@@ -26,13 +26,18 @@ const SERVER_ROUTINES =
   /^(?:GetNewTransactionId|GetNewMultiXactId|PreCommit_Notify|ExtendBufferedRel\w*|mdextend|mdzeroextend|ReadBuffer_common)$/;
 
 /**
- * 42601, syntax error, of a value: types such as tsvector, ltree and jsonpath have a syntax of their own. Of
- * a statement it has a position, but for a column that is set twice.
+ * 42601, syntax error, and 54001, too complex, of a value: types such as tsvector, ltree and jsonpath have a
+ * syntax of their own, and JSON may be nested too deep. Of a statement the first has a position, but for a
+ * column that is set twice; of a trigger's code both tell where.
  */
-const isSyntaxOfValue = (state: string, error: object): boolean =>
-  state === "42601" &&
-  !("position" in error && error.position !== undefined) &&
-  routineOf(error) !== "process_matched_tle";
+const isOfValue = (state: string, error: Failure): boolean =>
+  (state === "42601" || state === "54001") &&
+  error.position === undefined &&
+  error.routine !== "process_matched_tle" &&
+  !/PL\/\w+ function/.test(String(error.where));
+
+/** What drivers tell of an error besides its code. */
+type Failure = Readonly<Partial<Record<"position" | "routine" | "where", unknown>>>;
 
 /** The SQLSTATE of a driver's error; `undefined` where there is none. */
 export function sqlstateOf(error: unknown): string | undefined {
@@ -40,9 +45,6 @@ export function sqlstateOf(error: unknown): string | undefined {
   const { code } = error;
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
-
-const routineOf = (error: unknown): string =>
-  String((error as { readonly routine?: unknown }).routine ?? "");
 
 /**
  * Whether a failure at COMMIT says for certain that nothing was committed: transaction rollback (40, but for
@@ -62,7 +64,8 @@ export function classifySqlstate(error: unknown): FailureClass {
   const data =
     DATA_CLASSES.includes(state.slice(0, 2)) ||
     DATA_STATES.includes(state) ||
-    isSyntaxOfValue(state, error as object);
-  const server = NOT_DATA_STATES.includes(state) || SERVER_ROUTINES.test(routineOf(error));
+    isOfValue(state, error as Failure);
+  const { routine } = error as Failure;
+  const server = NOT_DATA_STATES.includes(state) || SERVER_ROUTINES.test(String(routine));
   return data && !server ? "rejected" : "retryable";
 }
